@@ -1,0 +1,32 @@
+//! The vocabulary of Faultline: what is measured, where, and what is said about it.
+//!
+//! This crate knows no IO, clock, randomness or store. Every id, code and wire string is a newtype that is
+//! checked where it is made, so the rest of the system handles only values that cannot be wrong.
+
+mod check;
+mod failure;
+mod id;
+mod incident;
+mod judgement;
+mod list;
+mod measurement;
+mod network;
+mod record;
+mod target;
+mod time;
+
+pub use check::{CheckKind, Depth, Task, Why};
+pub use failure::Failure;
+pub use id::{AgentId, IdError, IncidentId, MeasurementId, TaskToken};
+pub use incident::{Baseline, BaselineCell, Incident, Revision, Status, Verdict, VerdictError};
+pub use judgement::{Class, Judgement, Layer, LayerStatus};
+pub use list::{
+    Limits, ListError, MAX_LIST_BYTES, MAX_TARGETS, ResolverSpec, Signature, SignedList, TargetSpec, TaskList,
+};
+pub use measurement::{DnsAnswer, Engine, Fact, HttpFact, Measurement, Observation, TlsFact};
+pub use network::{
+    Access, Asn, AsnError, CountryCode, CountryProfile, Gateway, Operator, ProfileError, Vantage,
+};
+pub use record::Record;
+pub use target::{Category, Role, ServiceId, Target, TargetError};
+pub use time::{Timestamp, TimestampError};

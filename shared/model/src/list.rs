@@ -1,0 +1,254 @@
+//! Task lists: what operators allow agents to do, signed offline.
+//!
+//! The signed document is the JSON text of [`TaskList`], byte for byte. An agent does only (check, target)
+//! pairs of the list that it holds, never more often than [`Limits`] and its own budget allow.
+
+use crate::{Category, CheckKind, Role, ServiceId, Target, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A longer document is refused before it is parsed.
+pub const MAX_LIST_BYTES: usize = 1 << 20;
+/// A list with more targets is refused.
+pub const MAX_TARGETS: usize = 5000;
+const MAX_RESOLVERS: usize = 16;
+
+/// What is wrong with a task list.
+#[derive(Debug, thiserror::Error)]
+pub enum ListError {
+    /// The document is larger than [`MAX_LIST_BYTES`].
+    #[error("the list has {0} bytes; at most {MAX_LIST_BYTES} are read")]
+    TooLarge(usize),
+    /// The document does not parse.
+    #[error("the list is malformed")]
+    Malformed(#[source] serde_json::Error),
+    /// No target at all: agents keep what they have.
+    #[error("the list has no targets")]
+    Empty,
+    /// More targets or resolvers than allowed.
+    #[error("the list has {0} {1}; at most {2} are allowed")]
+    TooMany(usize, &'static str, usize),
+    /// A target, service or resolver occurs twice.
+    #[error("{0} occurs twice")]
+    Duplicate(String),
+    /// A limit lies outside its range.
+    #[error("{key} is {value}; it must lie between {min} and {max}")]
+    Limit {
+        /// The key at fault.
+        key: &'static str,
+        /// Its value.
+        value: u64,
+        /// The least allowed.
+        min: u64,
+        /// The most allowed.
+        max: u64,
+    },
+    /// The list ends before it begins, or lives longer than 90 days.
+    #[error("the list must expire between 1 and 90 days after it was issued")]
+    Lifetime,
+}
+
+/// How often things may be done, at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// One measurement per target and operator family in this time, seconds (60 to 86,400).
+    pub cell_period_s: u32,
+    /// The least time between two routine runs of one (check, target) on one agent, seconds (30 to 86,400).
+    pub min_interval_s: u32,
+    /// Confirmations of one target by one agent in five minutes (0 to 2).
+    pub confirmations_per_target: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { cell_period_s: 300, min_interval_s: 60, confirmations_per_target: 2 }
+    }
+}
+
+/// A public resolver that full checks also ask.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResolverSpec {
+    /// A unique short name.
+    pub name: String,
+    /// Its address for plain DNS.
+    pub udp: SocketAddr,
+    /// Its URL for DNS over HTTPS (RFC 8484).
+    pub doh_url: String,
+    /// The address that the URL's host is reached at, so that no other name has to be resolved.
+    pub doh_address: SocketAddr,
+}
+
+/// One target of a list, with its service and what may be run against it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetSpec {
+    /// The target.
+    pub target: Target,
+    /// The service that it is a part of.
+    pub service: ServiceId,
+    /// The service's name for people.
+    pub service_name: String,
+    /// The part it plays.
+    pub role: Role,
+    /// The service's category.
+    pub category: Category,
+    /// The checks that may be run.
+    pub checks: Vec<CheckKind>,
+}
+
+/// The whole document that operators sign.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskList {
+    /// Its name, such as `core`.
+    pub name: String,
+    /// Rises with every push; an agent never goes back.
+    pub version: u64,
+    /// When it was signed.
+    pub issued_at: Timestamp,
+    /// After this moment agents stop measuring until they get a newer one.
+    pub expires_at: Timestamp,
+    /// How often, at most.
+    pub limits: Limits,
+    /// Public resolvers.
+    pub resolvers: Vec<ResolverSpec>,
+    /// The targets.
+    pub targets: Vec<TargetSpec>,
+}
+
+impl TaskList {
+    /// Parses and checks a document.
+    ///
+    /// # Errors
+    /// Says what is wrong with the first thing that is.
+    pub fn from_bytes(document: &[u8]) -> Result<Self, ListError> {
+        if document.len() > MAX_LIST_BYTES {
+            return Err(ListError::TooLarge(document.len()));
+        }
+        let list: Self = serde_json::from_slice(document).map_err(ListError::Malformed)?;
+        list.validate()?;
+        Ok(list)
+    }
+
+    /// Returns the bytes that are signed.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a task list has only string keys")
+    }
+
+    /// Checks what the types alone cannot hold.
+    ///
+    /// # Errors
+    /// Says what is wrong with the first thing that is.
+    pub fn validate(&self) -> Result<(), ListError> {
+        if self.targets.is_empty() {
+            return Err(ListError::Empty);
+        }
+        if self.targets.len() > MAX_TARGETS {
+            return Err(ListError::TooMany(self.targets.len(), "targets", MAX_TARGETS));
+        }
+        if self.resolvers.len() > MAX_RESOLVERS {
+            return Err(ListError::TooMany(self.resolvers.len(), "resolvers", MAX_RESOLVERS));
+        }
+        let mut seen = BTreeSet::new();
+        let names = self.targets.iter().map(|spec| spec.target.as_str());
+        if let Some(twice) =
+            names.chain(self.resolvers.iter().map(|r| r.name.as_str())).find(|n| !seen.insert(*n))
+        {
+            return Err(ListError::Duplicate(twice.to_owned()));
+        }
+        check("cell_period_s", self.limits.cell_period_s, 60, 86_400)?;
+        check("min_interval_s", self.limits.min_interval_s, 30, 86_400)?;
+        check("confirmations_per_target", self.limits.confirmations_per_target, 0, 2)?;
+        let lifetime = self.expires_at.since(self.issued_at);
+        if lifetime < Duration::from_secs(60) || lifetime > Duration::from_secs(90 * 86_400) {
+            return Err(ListError::Lifetime);
+        }
+        Ok(())
+    }
+
+    /// Finds a target's entry.
+    #[must_use]
+    pub fn find(&self, target: &Target) -> Option<&TargetSpec> {
+        self.targets.iter().find(|spec| spec.target == *target)
+    }
+
+    /// Says whether the list allows a check of a target.
+    #[must_use]
+    pub fn allows(&self, check: CheckKind, target: &Target) -> bool {
+        self.find(target).is_some_and(|spec| spec.checks.contains(&check))
+    }
+}
+
+fn check(key: &'static str, value: u32, min: u64, max: u64) -> Result<(), ListError> {
+    let value = u64::from(value);
+    if (min..=max).contains(&value) { Ok(()) } else { Err(ListError::Limit { key, value, min, max }) }
+}
+
+/// One operator's signature over a document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signature {
+    /// The key's id: SHA-256 of the public key, in hexadecimal.
+    pub key_id: String,
+    /// Ed25519 over the document's bytes (RFC 8032), in hexadecimal.
+    pub signature: String,
+}
+
+/// A document with the signatures that make it binding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedList {
+    /// The exact bytes of the [`TaskList`].
+    pub document: Vec<u8>,
+    /// Signatures by operators.
+    pub signatures: Vec<Signature>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(targets: &[&str]) -> TaskList {
+        let spec = |url: &&str| TargetSpec {
+            target: Target::new(url).expect("valid"),
+            service: ServiceId::new("x").expect("valid"),
+            service_name: "X".into(),
+            role: Role::Site,
+            category: Category::new("GRP").expect("valid"),
+            checks: vec![CheckKind::Web],
+        };
+        TaskList {
+            name: "core".into(),
+            version: 1,
+            issued_at: Timestamp::from_unix_ms(0),
+            expires_at: Timestamp::from_unix_ms(86_400_000),
+            limits: Limits::default(),
+            resolvers: vec![],
+            targets: targets.iter().map(spec).collect(),
+        }
+    }
+
+    #[test]
+    fn a_list_survives_being_written_and_read() {
+        let list = list(&["https://x.com/"]);
+        assert_eq!(TaskList::from_bytes(&list.to_bytes()).expect("valid"), list);
+    }
+
+    #[test]
+    fn an_empty_doubled_or_boundless_list_is_refused() {
+        assert!(matches!(list(&[]).validate(), Err(ListError::Empty)));
+        let doubled = list(&["https://x.com/", "https://X.com"]);
+        assert!(matches!(doubled.validate(), Err(ListError::Duplicate(_))));
+        let mut hasty = list(&["https://x.com/"]);
+        hasty.limits.min_interval_s = 1;
+        assert!(matches!(hasty.validate(), Err(ListError::Limit { key: "min_interval_s", .. })));
+        let mut eternal = list(&["https://x.com/"]);
+        eternal.expires_at = Timestamp::from_unix_ms(i64::MAX);
+        assert!(matches!(eternal.validate(), Err(ListError::Lifetime)));
+        assert!(matches!(TaskList::from_bytes(&vec![b' '; MAX_LIST_BYTES + 1]), Err(ListError::TooLarge(_))));
+        assert!(TaskList::from_bytes(&list(&["https://x.com/"]).to_bytes()[..40]).is_err(), "truncated");
+    }
+}

@@ -1,0 +1,165 @@
+//! Measurements: facts that an agent saw, step by step, without any opinion.
+
+use crate::{CheckKind, Depth, Failure, Layer, MeasurementId, Target, TaskToken, Timestamp, Why};
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// One run of one check. Step order is the order in which things were done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measurement {
+    /// Made by the agent; the same id is the same measurement.
+    pub id: MeasurementId,
+    /// What was run.
+    pub check: CheckKind,
+    /// Against what.
+    pub target: Target,
+    /// How much of it.
+    pub depth: Depth,
+    /// Why it was run.
+    pub why: Why,
+    /// The token of the task that it answers, absent in a local `check`.
+    pub token: Option<TaskToken>,
+    /// The version of the signed list that allowed it, 0 in a local `check`.
+    pub list_version: u64,
+    /// The agent's clock at the start.
+    pub started_at: Timestamp,
+    /// How long it took, by a monotonic clock.
+    #[serde(rename = "duration_ms", with = "millis")]
+    pub duration: Duration,
+    /// The steps.
+    pub observations: Vec<Observation>,
+}
+
+impl Measurement {
+    /// Returns the first step that failed at the deciding path: engine `system` for DNS, any other layer.
+    #[must_use]
+    pub fn first_failure(&self) -> Option<&Observation> {
+        self.observations.iter().find(|step| step.failure.is_some() && step.engine == Engine::System)
+    }
+}
+
+/// Who answered a step: the way that an ordinary program takes, or a second opinion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Engine {
+    /// The way of ordinary programs: the system's resolver, and the connection to its answer.
+    #[default]
+    System,
+    /// A public resolver over UDP.
+    Udp,
+    /// A public resolver over HTTPS.
+    Doh,
+}
+
+impl Engine {
+    /// Returns the engine's name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Udp => "udp",
+            Self::Doh => "doh",
+        }
+    }
+}
+
+/// One step's fact.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    /// Which layer.
+    pub layer: Layer,
+    /// Which way.
+    #[serde(default)]
+    pub engine: Engine,
+    /// The redirect hop, 0 for the target itself.
+    #[serde(default)]
+    pub hop: u8,
+    /// The far end, absent for the system's resolver, whose address can point to the volunteer's home.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<SocketAddr>,
+    /// Time from the measurement's start to this step's start.
+    #[serde(rename = "at_ms", with = "millis")]
+    pub at: Duration,
+    /// How long the step took.
+    #[serde(rename = "took_ms", with = "millis")]
+    pub took: Duration,
+    /// Why it failed, absent when it succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// What was seen.
+    pub fact: Fact,
+}
+
+/// What a step saw.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Fact {
+    /// Nothing beside the timing.
+    None,
+    /// A DNS exchange.
+    Dns(DnsAnswer),
+    /// A TLS handshake.
+    Tls(TlsFact),
+    /// An HTTP exchange.
+    Http(HttpFact),
+}
+
+/// The answer of a resolver.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DnsAnswer {
+    /// The name that was asked for.
+    pub hostname: String,
+    /// The addresses, private ones too (they are recorded, never connected to).
+    pub addresses: Vec<IpAddr>,
+}
+
+/// What a TLS handshake showed.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TlsFact {
+    /// The name sent in the hello.
+    pub server_name: String,
+    /// The protocol version, such as `TLSv1.3`; empty if the handshake failed before.
+    pub version: String,
+    /// The negotiated application protocol, such as `h2`.
+    pub alpn: String,
+    /// SHA-256 of the end certificate in hexadecimal; empty if none was seen.
+    pub certificate_sha256: String,
+    /// The end certificate's issuer, at most 200 characters.
+    pub certificate_issuer: String,
+}
+
+/// What an HTTP exchange showed.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct HttpFact {
+    /// The URL that was asked for.
+    pub url: String,
+    /// The status code, 0 if none came.
+    pub status: u16,
+    /// Bytes of the body that were read.
+    pub body_bytes: u64,
+    /// The body was longer than what was read.
+    pub is_truncated: bool,
+    /// SHA-256 of the bytes read, in hexadecimal.
+    pub body_sha256: String,
+    /// The page's title, at most 200 characters.
+    pub title: String,
+    /// Where a redirect points, at most 512 characters.
+    pub location: String,
+    /// The server's name for itself, at most 100 characters.
+    pub server: String,
+}
+
+mod millis {
+    //! Durations as whole milliseconds.
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::time::Duration;
+
+    pub(super) fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(u64::try_from(value.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_millis)
+    }
+}
