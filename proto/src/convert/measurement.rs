@@ -1,0 +1,279 @@
+//! Measurements and their observations.
+
+use super::{WireError, bounded, depth_from_wire, depth_to_wire, invalid};
+use crate::agent as wire;
+use faultline_model::{
+    CheckKind, DnsAnswer, Engine, Fact, Failure, HttpFact, Layer, Measurement, MeasurementId, Observation,
+    Target, TaskToken, Timestamp, TlsFact, Why,
+};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A measurement with more steps is refused.
+pub const MAX_OBSERVATIONS: usize = 64;
+/// A DNS answer with more addresses is refused.
+pub const MAX_ADDRESSES: usize = 32;
+const MAX_URL_BYTES: usize = 2048;
+const MAX_NAME_BYTES: usize = 256;
+const MAX_TITLE_BYTES: usize = 800;
+const MAX_FAILURE_BYTES: usize = 160;
+/// No step of an honest agent lasts longer.
+const MAX_DURATION_MS: u64 = 15 * 60 * 1000;
+
+/// Writes a measurement.
+#[must_use]
+pub fn measurement_to_wire(measurement: &Measurement) -> wire::Measurement {
+    wire::Measurement {
+        id: measurement.id.to_string(),
+        check: measurement.check.to_string(),
+        target: measurement.target.to_string(),
+        depth: depth_to_wire(measurement.depth).into(),
+        why: match measurement.why {
+            Why::Routine => wire::Why::Routine.into(),
+            Why::Confirmation => wire::Why::Confirmation.into(),
+        },
+        token: measurement.token.as_ref().map(ToString::to_string).unwrap_or_default(),
+        list_version: measurement.list_version,
+        started_at_ms: measurement.started_at.unix_ms(),
+        duration_ms: millis(measurement.duration),
+        observations: measurement.observations.iter().map(observation_to_wire).collect(),
+    }
+}
+
+/// Reads a measurement and checks every field.
+///
+/// # Errors
+/// Names the field at fault.
+pub fn measurement_from_wire(message: wire::Measurement) -> Result<Measurement, WireError> {
+    let count = message.observations.len();
+    if count > MAX_OBSERVATIONS {
+        return Err(WireError::TooLong { field: "observations", len: count, max: MAX_OBSERVATIONS });
+    }
+    if count == 0 {
+        return Err(WireError::Missing("observations"));
+    }
+    let why = match wire::Why::try_from(message.why) {
+        Ok(wire::Why::Routine) => Why::Routine,
+        Ok(wire::Why::Confirmation) => Why::Confirmation,
+        _ => return Err(invalid("why", message.why)),
+    };
+    let token = match message.token.as_str() {
+        "" => None,
+        text => Some(TaskToken::new(text).map_err(|e| invalid("token", e))?),
+    };
+    Ok(Measurement {
+        id: MeasurementId::new(message.id).map_err(|e| invalid("id", e))?,
+        check: message.check.parse::<CheckKind>().map_err(|e| invalid("check", e))?,
+        target: Target::new(&message.target).map_err(|e| invalid("target", e))?,
+        depth: depth_from_wire(message.depth)?,
+        why,
+        token,
+        list_version: message.list_version,
+        started_at: Timestamp::from_unix_ms(message.started_at_ms),
+        duration: duration("duration_ms", message.duration_ms)?,
+        observations: message
+            .observations
+            .into_iter()
+            .map(observation_from_wire)
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn duration(field: &'static str, ms: u64) -> Result<Duration, WireError> {
+    if ms > MAX_DURATION_MS { Err(invalid(field, ms)) } else { Ok(Duration::from_millis(ms)) }
+}
+
+fn observation_to_wire(step: &Observation) -> wire::Observation {
+    wire::Observation {
+        layer: match step.layer {
+            Layer::Dns => wire::Layer::Dns,
+            Layer::Tcp => wire::Layer::Tcp,
+            Layer::Tls => wire::Layer::Tls,
+            Layer::Http => wire::Layer::Http,
+        }
+        .into(),
+        engine: match step.engine {
+            Engine::System => wire::Engine::System,
+            Engine::Udp => wire::Engine::Udp,
+            Engine::Doh => wire::Engine::Doh,
+        }
+        .into(),
+        hop: step.hop.into(),
+        peer: step.peer.map(|peer| peer.to_string()).unwrap_or_default(),
+        at_ms: millis(step.at),
+        took_ms: millis(step.took),
+        failure: step.failure.as_ref().map(ToString::to_string).unwrap_or_default(),
+        fact: fact_to_wire(&step.fact),
+    }
+}
+
+fn fact_to_wire(fact: &Fact) -> Option<wire::observation::Fact> {
+    match fact {
+        Fact::None => None,
+        Fact::Dns(dns) => Some(wire::observation::Fact::Dns(wire::DnsFact {
+            hostname: dns.hostname.clone(),
+            addresses: dns.addresses.iter().map(ToString::to_string).collect(),
+        })),
+        Fact::Tls(tls) => Some(wire::observation::Fact::Tls(wire::TlsFact {
+            server_name: tls.server_name.clone(),
+            version: tls.version.clone(),
+            alpn: tls.alpn.clone(),
+            certificate_sha256: tls.certificate_sha256.clone(),
+            certificate_issuer: tls.certificate_issuer.clone(),
+        })),
+        Fact::Http(http) => Some(wire::observation::Fact::Http(wire::HttpFact {
+            url: http.url.clone(),
+            status: http.status.into(),
+            body_bytes: http.body_bytes,
+            is_truncated: http.is_truncated,
+            body_sha256: http.body_sha256.clone(),
+            title: http.title.clone(),
+            location: http.location.clone(),
+            server: http.server.clone(),
+        })),
+    }
+}
+
+fn observation_from_wire(step: wire::Observation) -> Result<Observation, WireError> {
+    let layer = match wire::Layer::try_from(step.layer) {
+        Ok(wire::Layer::Dns) => Layer::Dns,
+        Ok(wire::Layer::Tcp) => Layer::Tcp,
+        Ok(wire::Layer::Tls) => Layer::Tls,
+        Ok(wire::Layer::Http) => Layer::Http,
+        _ => return Err(invalid("layer", step.layer)),
+    };
+    let engine = match wire::Engine::try_from(step.engine) {
+        Ok(wire::Engine::System) => Engine::System,
+        Ok(wire::Engine::Udp) => Engine::Udp,
+        Ok(wire::Engine::Doh) => Engine::Doh,
+        _ => return Err(invalid("engine", step.engine)),
+    };
+    let peer = match step.peer.as_str() {
+        "" => None,
+        text => Some(text.parse::<SocketAddr>().map_err(|e| invalid("peer", e))?),
+    };
+    let failure = match bounded("failure", step.failure, MAX_FAILURE_BYTES)?.as_str() {
+        "" => None,
+        text => Some(Failure::parse(text)),
+    };
+    Ok(Observation {
+        layer,
+        engine,
+        hop: u8::try_from(step.hop).map_err(|e| invalid("hop", e))?,
+        peer,
+        at: duration("at_ms", step.at_ms)?,
+        took: duration("took_ms", step.took_ms)?,
+        failure,
+        fact: step.fact.map_or(Ok(Fact::None), fact_from_wire)?,
+    })
+}
+
+fn fact_from_wire(fact: wire::observation::Fact) -> Result<Fact, WireError> {
+    Ok(match fact {
+        wire::observation::Fact::Dns(dns) => {
+            let len = dns.addresses.len();
+            if len > MAX_ADDRESSES {
+                return Err(WireError::TooLong { field: "addresses", len, max: MAX_ADDRESSES });
+            }
+            let addresses =
+                dns.addresses.iter().map(|text| text.parse().map_err(|e| invalid("addresses", e)));
+            Fact::Dns(DnsAnswer {
+                addresses: addresses.collect::<Result<_, _>>()?,
+                hostname: bounded("hostname", dns.hostname, MAX_NAME_BYTES)?,
+            })
+        }
+        wire::observation::Fact::Tls(tls) => Fact::Tls(TlsFact {
+            server_name: bounded("server_name", tls.server_name, MAX_NAME_BYTES)?,
+            version: bounded("version", tls.version, 16)?,
+            alpn: bounded("alpn", tls.alpn, 32)?,
+            certificate_sha256: bounded("certificate_sha256", tls.certificate_sha256, 64)?,
+            certificate_issuer: bounded("certificate_issuer", tls.certificate_issuer, MAX_TITLE_BYTES)?,
+        }),
+        wire::observation::Fact::Http(http) => Fact::Http(HttpFact {
+            url: bounded("url", http.url, MAX_URL_BYTES)?,
+            status: u16::try_from(http.status).map_err(|e| invalid("status", e))?,
+            body_bytes: http.body_bytes,
+            is_truncated: http.is_truncated,
+            body_sha256: bounded("body_sha256", http.body_sha256, 64)?,
+            title: bounded("title", http.title, MAX_TITLE_BYTES)?,
+            location: bounded("location", http.location, MAX_URL_BYTES)?,
+            server: bounded("server", http.server, MAX_NAME_BYTES)?,
+        }),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use faultline_model::Depth;
+
+    fn measurement() -> Measurement {
+        let step = |layer, fact| Observation {
+            layer,
+            engine: Engine::System,
+            hop: 1,
+            peer: Some("157.240.1.35:443".parse().expect("valid")),
+            at: Duration::from_millis(3),
+            took: Duration::from_millis(40),
+            failure: None,
+            fact,
+        };
+        let mut steps = vec![
+            step(
+                Layer::Dns,
+                Fact::Dns(DnsAnswer {
+                    hostname: "x.com".into(),
+                    addresses: vec!["10.0.0.1".parse().expect("valid")],
+                }),
+            ),
+            step(Layer::Tcp, Fact::None),
+            step(Layer::Tls, Fact::Tls(TlsFact { server_name: "x.com".into(), ..TlsFact::default() })),
+            step(Layer::Http, Fact::Http(HttpFact { status: 200, ..HttpFact::default() })),
+        ];
+        steps[3].failure = Some(Failure::ConnectionReset);
+        Measurement {
+            id: MeasurementId::from_bytes([7; 16]),
+            check: CheckKind::Web,
+            target: Target::new("https://x.com/").expect("valid"),
+            depth: Depth::Full,
+            why: Why::Confirmation,
+            token: Some(TaskToken::new("t1").expect("valid")),
+            list_version: 3,
+            started_at: Timestamp::from_unix_ms(1_705_758_033_000),
+            duration: Duration::from_millis(90),
+            observations: steps,
+        }
+    }
+
+    #[test]
+    fn a_measurement_survives_the_wire() {
+        let measurement = measurement();
+        let back = measurement_from_wire(measurement_to_wire(&measurement)).expect("valid");
+        assert_eq!(back, measurement);
+    }
+
+    #[test]
+    fn a_message_out_of_bounds_is_refused_with_its_field() {
+        type Spoil = fn(&mut wire::Measurement);
+        let cases: [(&str, Spoil); 8] = [
+            ("observations", |m| m.observations.clear()),
+            ("observations", |m| m.observations = vec![wire::Observation::default(); 65]),
+            ("id", |m| m.id = "a b".into()),
+            ("target", |m| m.target = "https://10.0.0.1/".into()),
+            ("why", |m| m.why = 0),
+            ("depth", |m| m.depth = -1),
+            ("duration_ms", |m| m.duration_ms = u64::MAX),
+            ("layer", |m| m.observations[0].layer = 0),
+        ];
+        for (field, spoil) in cases {
+            let mut message = measurement_to_wire(&measurement());
+            spoil(&mut message);
+            let error = measurement_from_wire(message).expect_err(field);
+            assert!(error.to_string().starts_with(field), "{field}: {error}");
+        }
+    }
+}
