@@ -123,7 +123,7 @@ pub async fn dial(
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => last = error,
             Err(_) => {
-                last = io::Error::new(io::ErrorKind::TimedOut, "the coordinator did not answer in time")
+                last = io::Error::new(io::ErrorKind::TimedOut, "the coordinator did not answer in time");
             }
         }
     }
