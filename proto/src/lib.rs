@@ -6,8 +6,10 @@ pub mod convert;
 
 #[allow(
     missing_docs,
+    unused_qualifications,
     clippy::all,
     clippy::pedantic,
+    clippy::allow_attributes_without_reason,
     reason = "generated; the proto files carry the documentation"
 )]
 mod wire {
