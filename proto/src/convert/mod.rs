@@ -36,6 +36,7 @@ pub enum WireError {
     },
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "errors are handed over by map_err as they are")]
 pub(crate) fn invalid(field: &'static str, reason: impl ToString) -> WireError {
     WireError::Invalid { field, reason: reason.to_string() }
 }
