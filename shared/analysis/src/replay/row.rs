@@ -1,0 +1,84 @@
+//! One line of `measurements.jsonl`.
+
+use faultline_model::{
+    AgentId, Asn, Category, Class, CountryCode, MeasurementId, Record, Target, Timestamp, Why,
+};
+use serde::Deserialize;
+
+/// Why a row is no record.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum RowError {
+    /// `outcome` and `failure` contradict each other.
+    #[error("outcome {outcome:?} contradicts failure {failure}")]
+    Contradiction {
+        /// What `outcome` says.
+        outcome: String,
+        /// What `failure` says.
+        failure: Class,
+    },
+}
+
+/// One line of `measurements.jsonl`. Unknown fields are ignored; a line that does not parse is the caller's
+/// to count.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Row {
+    /// The measurement's id.
+    pub id: MeasurementId,
+    /// Who measured.
+    pub agent_id: AgentId,
+    /// From which network.
+    pub asn: Asn,
+    /// From which country.
+    pub country: CountryCode,
+    /// Against what.
+    pub target: Target,
+    /// The target's category.
+    pub category: Category,
+    /// The agent's clock.
+    pub started_at: Timestamp,
+    /// The coordinator's clock.
+    pub received_at: Timestamp,
+    /// The layer that decided, or another kind of check (`quic`, `throughput`).
+    pub check: String,
+    /// `ok` or `anomaly`.
+    pub outcome: String,
+    /// How it ended.
+    pub failure: Class,
+    /// Did the control succeed in the same minutes; absent when none ran.
+    #[serde(default)]
+    pub control_ok: Option<bool>,
+}
+
+impl Row {
+    /// Says whether the row belongs to the chain from DNS to HTTP. QUIC and throughput rows have tests of
+    /// their own and do not speak about the chain.
+    #[must_use]
+    pub fn is_chain(&self) -> bool {
+        matches!(self.check.as_str(), "dns" | "tcp" | "tls" | "http")
+    }
+
+    /// Turns a row of the chain into a record.
+    ///
+    /// # Errors
+    /// Refuses a row that contradicts itself.
+    pub fn into_record(self) -> Result<Record, RowError> {
+        let says_anomaly = self.outcome != "ok";
+        if says_anomaly != self.failure.is_anomaly() {
+            return Err(RowError::Contradiction { outcome: self.outcome, failure: self.failure });
+        }
+        Ok(Record {
+            id: self.id,
+            agent: self.agent_id,
+            asn: self.asn,
+            country: self.country,
+            target: self.target,
+            category: self.category,
+            started_at: self.started_at,
+            received_at: self.received_at,
+            class: self.failure,
+            control_ok: self.control_ok,
+            why: Why::Routine,
+            control: false,
+        })
+    }
+}
