@@ -1,0 +1,222 @@
+//! `country`: an emulated country to run Faultline in, on this machine, without touching its network.
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand};
+use faultline_tests::country::launch::{self, Inner, Job, Line, Report, Stopper, Task};
+use faultline_tests::country::scenario::Scenario;
+use faultline_tests::country::visit::{Visit, visit};
+use faultline_tests::country::{enter, relay, roles};
+use std::io::IsTerminal;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+/// A scenario file that cannot be used (EX_CONFIG).
+const BAD_SCENARIO: u8 = 78;
+
+/// Emulates a country's internet in network namespaces and runs Faultline in it.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Checks a scenario file and says what it contains.
+    Check {
+        /// The scenario file.
+        file: PathBuf,
+    },
+    /// Gives you a shell, or runs a command, as a provider's subscriber.
+    Shell {
+        /// The scenario file.
+        file: PathBuf,
+        /// The provider, by name or ASN.
+        #[arg(long)]
+        provider: String,
+        /// The command; a shell when there is none.
+        #[arg(last = true)]
+        command: Vec<String>,
+    },
+    /// Visits a page and says, as JSON, at which step it failed; for use in a country's shell.
+    Visit(VisitArgs),
+    /// First process of the country's namespaces.
+    #[command(hide = true)]
+    Inside,
+    /// A part of the country.
+    #[command(hide = true)]
+    Role,
+    /// Passes readers on to the coordinator.
+    #[command(hide = true)]
+    Relay {
+        /// Where the country's first process connects.
+        unix: PathBuf,
+        /// Where the coordinator listens.
+        to: SocketAddr,
+    },
+}
+
+#[derive(Args)]
+struct VisitArgs {
+    /// The pages.
+    #[arg(required = true)]
+    urls: Vec<Url>,
+    /// Certificates to trust; by default those of the emulated world.
+    #[arg(long, default_value = "/run/country/roots.pem")]
+    roots: PathBuf,
+    /// Connects to this address instead of resolving the name.
+    #[arg(long)]
+    address: Option<Ipv4Addr>,
+    /// Asks this resolver instead of the system's.
+    #[arg(long)]
+    resolver: Option<Ipv4Addr>,
+    /// Cuts the ClientHello after so many bytes.
+    #[arg(long)]
+    split: Option<usize>,
+    /// Deadline of every step, milliseconds.
+    #[arg(long, default_value_t = 3000)]
+    patience_ms: u64,
+    /// Visits each page so many times.
+    #[arg(long, default_value_t = 1)]
+    times: u32,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("country: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Check { file } => Ok(read(&file).map_or_else(|code| code, |scenario| describe(&scenario))),
+        Command::Shell { file, provider, command } => shell(&file, provider, command),
+        Command::Visit(args) => runtime()?.block_on(visits(args)),
+        Command::Inside => inside(),
+        Command::Role => roles::play().map(|()| ExitCode::SUCCESS).context("playing a part of the country"),
+        Command::Relay { unix, to } => {
+            runtime()?.block_on(relay::relay(&unix, to)).context("relaying to the coordinator")?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")
+}
+
+/// Reads a scenario; problems go to standard error as they are, for editors that jump to them.
+fn read(file: &Path) -> Result<Scenario, ExitCode> {
+    Scenario::read(file).map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|c| format!(": {c}")).unwrap_or_default();
+        eprintln!("{error}{cause}");
+        ExitCode::from(BAD_SCENARIO)
+    })
+}
+
+fn describe(scenario: &Scenario) -> ExitCode {
+    let agents: usize = scenario.providers.iter().map(|p| p.agents.len()).sum();
+    println!(
+        "{}: {}, {} providers with {agents} agents, {} gateways, {} controls, {} sites, {} targets, {} rules, {} s",
+        scenario.name,
+        scenario.country_name,
+        scenario.providers.len(),
+        scenario.gateways.len(),
+        scenario.controls.len(),
+        scenario.sites.len(),
+        scenario.list.targets.len(),
+        scenario.rules.len(),
+        scenario.length.as_secs(),
+    );
+    ExitCode::SUCCESS
+}
+
+fn shell(file: &Path, provider: String, command: Vec<String>) -> Result<ExitCode> {
+    let scenario = match read(file) {
+        Ok(scenario) => scenario,
+        Err(code) => return Ok(code),
+    };
+    if scenario.provider(&provider).is_none() {
+        let names: Vec<_> = scenario.providers.iter().map(|p| format!("{} ({})", p.name, p.asn)).collect();
+        bail!("no provider is {provider:?}; there are {}", names.join(", "));
+    }
+    if command.is_empty() && !std::io::stdin().is_terminal() {
+        bail!("a shell needs a terminal; name a command: country shell FILE --provider NAME -- COMMAND");
+    }
+    let task = Task::Shell { provider, command };
+    let inner = Inner::start(&job(file, task)?, None)?;
+    end_on_signal(inner.stopper()?, Stopper::end)?;
+    let status = inner.wait(|_| {})?;
+    Ok(exit_code(status))
+}
+
+fn job(file: &Path, task: Task) -> Result<Job> {
+    let program = std::env::current_exe().context("finding the country binary")?;
+    Ok(Job { scenario: launch::absolute(file), program, task })
+}
+
+fn exit_code(status: std::process::ExitStatus) -> ExitCode {
+    status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+/// Calls `act` on SIGINT and SIGTERM.
+fn end_on_signal(mut stopper: Stopper, act: impl Fn(&Stopper) + Send + 'static) -> Result<()> {
+    let _ = &mut stopper;
+    let runtime = runtime()?;
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            if signalled().await.is_ok() {
+                act(&stopper);
+            }
+        });
+    });
+    Ok(())
+}
+
+async fn signalled() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+fn inside() -> Result<ExitCode> {
+    let mut line = Line::from_stdin()?;
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    let job = line.job(move || stopped.cancel())?;
+    runtime()?.block_on(enter::enter(job, stop, &mut |report: &Report| line.report(report)))
+}
+
+async fn visits(args: VisitArgs) -> Result<ExitCode> {
+    let mut failed = false;
+    for url in &args.urls {
+        for _ in 0..args.times {
+            let visited = visit(&Visit {
+                url: url.clone(),
+                roots: args.roots.clone(),
+                address: args.address,
+                resolver: args.resolver,
+                split: args.split,
+                patience: Duration::from_millis(args.patience_ms),
+            })
+            .await;
+            failed |= visited.failed.is_some();
+            println!("{}", serde_json::to_string(&visited).context("writing the outcome")?);
+        }
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}

@@ -1,0 +1,58 @@
+//! What the country's first process does with its job.
+
+use super::inside::Country;
+use super::launch::{Job, LaunchError, Report, Task};
+use super::scenario::Scenario;
+use super::timeline::now_ms;
+use anyhow::{Context, Result};
+use std::fs::File;
+use std::path::Path;
+use std::process::{ExitCode, Stdio};
+use tokio_util::sync::CancellationToken;
+
+/// Passes a report up to the outer process.
+pub type Send<'a> = dyn FnMut(&Report) -> Result<(), LaunchError> + 'a;
+
+/// Does the job, until it is done or stopped.
+///
+/// # Errors
+/// Says what could not be done.
+pub async fn enter(job: Job, stop: CancellationToken, send: &mut Send<'_>) -> Result<ExitCode> {
+    let scenario = Scenario::read(&job.scenario)?;
+    let country = Country::build(scenario, job.program).await?;
+    match job.task {
+        Task::Run(_options) => {
+            let _ = send;
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Shell { provider, command } => shell(country, &provider, &command, stop).await,
+    }
+}
+
+/// Runs a command, or a shell, as a provider's subscriber while the timeline runs.
+async fn shell(
+    mut country: Country,
+    provider: &str,
+    command: &[String],
+    stop: CancellationToken,
+) -> Result<ExitCode> {
+    let asn = country.scenario.provider(provider).context("the provider was found before")?.asn;
+    country.start_timeline(now_ms()).await?;
+    let shell = std::env::var("SHELL").unwrap_or_else(|_| "/bin/sh".into());
+    let (program, arguments) = match command {
+        [program, arguments @ ..] => (program.as_str(), arguments),
+        [] => (shell.as_str(), &[][..]),
+    };
+    let mut child = country.as_subscriber(asn, 0, Path::new(program));
+    child.args(arguments).kill_on_drop(true);
+    child.env("SSL_CERT_FILE", &country.roots).env("CURL_CA_BUNDLE", &country.roots);
+    // Standard input is the connection to the outer process; people type on the terminal.
+    child.stdin(File::open("/dev/tty").map_or_else(|_| Stdio::null(), Stdio::from));
+    let mut child = child.spawn().context("starting the shell")?;
+    let status = tokio::select! {
+        status = child.wait() => status.context("waiting for the shell")?,
+        () = stop.cancelled() => return Ok(ExitCode::FAILURE),
+    };
+    country.check_parts()?;
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+}

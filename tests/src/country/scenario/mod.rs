@@ -1,0 +1,338 @@
+//! Scenario files: who is in the country, what lies outside, and what the censor does when.
+//!
+//! [`Scenario::read`] turns a file into checked values; `docs/scenarios.md` describes the format. Everything that
+//! a scenario names exists: gateways, services, hosts and providers are resolved here, so that the rest never
+//! meets a dangling name.
+
+mod check;
+mod raw;
+mod rules;
+
+use super::addresses::Prefix;
+use super::list::{List, ListedTarget};
+use faultline_model::{Access, Asn, CountryCode, Verdict};
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A scenario whose names all exist.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Its name: the key `name`, or the file's stem.
+    pub name: String,
+    /// The country.
+    pub country: CountryCode,
+    /// The country's name in English.
+    pub country_name: String,
+    /// Minutes to add to UTC for local time.
+    pub utc_offset_min: i32,
+    /// The task list that operators push.
+    pub list: List,
+    /// A recorded baseline of ordinary days, to shorten the quiet stretch.
+    pub baseline: Option<PathBuf>,
+    /// Length of the timeline.
+    pub length: Duration,
+    /// Seeds chance: loss, jitter and chaos.
+    pub seed: u64,
+    /// The coordinator's public address.
+    pub coordinator: Ipv4Addr,
+    /// Gateways in the file's order.
+    pub gateways: Vec<Gateway>,
+    /// Providers in the file's order.
+    pub providers: Vec<Provider>,
+    /// Controls in the file's order.
+    pub controls: Vec<Control>,
+    /// Sites of the outside world.
+    pub sites: Vec<Site>,
+    /// What the censor does.
+    pub rules: Vec<Rule>,
+    /// The incidents to expect; `None` = those that follow from the rules, empty = none.
+    pub expect: Option<Vec<Expect>>,
+    /// Incidents that are neither right nor wrong.
+    pub tolerated: Vec<Tolerated>,
+}
+
+/// A network through which providers reach the outside.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    /// Its number.
+    pub asn: Asn,
+    /// Its name.
+    pub name: String,
+    /// The address of its router.
+    pub router: Ipv4Addr,
+}
+
+/// A provider with its subscribers' line.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    /// Its number.
+    pub asn: Asn,
+    /// The name that customers know.
+    pub name: String,
+    /// Fixed or mobile.
+    pub access: Access,
+    /// Its share of the country's users.
+    pub user_share: f64,
+    /// The gateways that it buys transit from, the main one first.
+    pub upstreams: Vec<Asn>,
+    /// Its addresses.
+    pub prefix: Prefix,
+    /// Its router.
+    pub router: Ipv4Addr,
+    /// Its resolver.
+    pub resolver: Ipv4Addr,
+    /// The address of the host where people get a shell.
+    pub shell: Ipv4Addr,
+    /// Its agents' addresses.
+    pub agents: Vec<Ipv4Addr>,
+    /// What its line does to packets.
+    pub line: Line,
+}
+
+/// What a line does to every packet, in each direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Line {
+    /// Fixed delay, milliseconds.
+    pub delay_ms: u32,
+    /// The most that is added to the delay by chance, milliseconds.
+    pub jitter_ms: u32,
+    /// Packets lost, percent.
+    pub loss_percent: f64,
+}
+
+/// A control vantage point outside the country.
+#[derive(Clone, Debug)]
+pub struct Control {
+    /// Its network.
+    pub asn: Asn,
+    /// Its network's name.
+    pub name: String,
+    /// Its country.
+    pub country: CountryCode,
+    /// Its network's addresses.
+    pub prefix: Prefix,
+    /// Its address.
+    pub address: Ipv4Addr,
+}
+
+/// A site of the outside world.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// Its host name.
+    pub host: String,
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// What it serves.
+    pub content: Content,
+}
+
+/// What a site serves over HTTPS.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Content {
+    /// A page with a title; the body is filled up to a few kilobytes.
+    Page {
+        /// The title.
+        title: String,
+        /// The body's own text.
+        body: Option<String>,
+    },
+    /// That many bytes, as hosts of pictures and video send them.
+    Media(usize),
+    /// A redirect to another URL.
+    Redirect(String),
+}
+
+/// One thing that the censor does for a while.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// Where it is done.
+    pub who: Who,
+    /// What it is done to.
+    pub whom: Whom,
+    /// When it begins, from the start of the timeline.
+    pub from: Duration,
+    /// When it ends.
+    pub to: Duration,
+    /// How it is done.
+    pub how: How,
+}
+
+/// Where a rule acts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// At these providers.
+    Providers(Vec<Asn>),
+    /// At a gateway: on what leaves the country through it.
+    Gateway(Asn),
+    /// At every provider.
+    Nation,
+    /// At the sites themselves, for everybody.
+    Site,
+}
+
+/// What a rule acts on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// These hosts with all names below them, and these addresses.
+    Named {
+        /// Host names; a name stands for itself and for every name below it.
+        hosts: Vec<String>,
+        /// Addresses given as such.
+        addresses: Vec<Ipv4Addr>,
+    },
+    /// Everything.
+    Everything,
+}
+
+/// How a rule acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// The provider's resolver answers this address, or that there is no such name.
+    DnsForge(Option<Ipv4Addr>),
+    /// Packets to the addresses vanish.
+    AddressDrop,
+    /// Connections to the addresses are refused.
+    AddressRefuse,
+    /// A TLS connection is reset in both directions once its ClientHello names the host.
+    SniReset,
+    /// A TLS connection's packets vanish once its ClientHello names the host.
+    SniDrop,
+    /// All packets vanish.
+    Blackhole,
+    /// The site is gone for everybody: packets vanish.
+    SiteGone,
+    /// The site is down for everybody: connections are refused.
+    SiteRefuses,
+}
+
+/// An incident that ought to be published.
+#[derive(Clone, Debug)]
+pub struct Expect {
+    /// Its verdict.
+    pub verdict: Verdict,
+    /// Its networks; `None` = those that follow from the rules.
+    pub asns: Option<Vec<Asn>>,
+    /// Its targets; `None` = those that follow from the rules.
+    pub targets: Option<Vec<String>>,
+    /// The gateway that explains it.
+    pub transit: Option<Asn>,
+}
+
+/// An incident that is neither right nor wrong.
+#[derive(Clone, Debug)]
+pub struct Tolerated {
+    /// Its verdict; `None` = any.
+    pub verdict: Option<Verdict>,
+    /// Its networks; `None` = any.
+    pub asns: Option<Vec<Asn>>,
+    /// Its targets; `None` = any.
+    pub targets: Option<Vec<String>>,
+}
+
+/// A scenario file that cannot be used: every problem with its place.
+#[derive(Debug, thiserror::Error)]
+pub enum ScenarioError {
+    /// The file cannot be read.
+    #[error("reading {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file says something that cannot be.
+    #[error("{}", lines(.0))]
+    Bad(Vec<Problem>),
+}
+
+/// One problem of a scenario file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The file.
+    pub path: PathBuf,
+    /// The line, from 1.
+    pub line: usize,
+    /// The key at fault.
+    pub key: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}: {}", self.path.display(), self.line, self.key, self.message)
+    }
+}
+
+fn lines(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+impl Scenario {
+    /// Reads and checks a scenario file with the task list that it names.
+    ///
+    /// # Errors
+    /// Lists every problem as `file:line: key: message`.
+    pub fn read(path: &Path) -> Result<Self, ScenarioError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ScenarioError::Read { path: path.to_owned(), source })?;
+        check::scenario(path, &text)
+    }
+
+    /// Finds a provider by name or ASN; names compare without regard to case.
+    #[must_use]
+    pub fn provider(&self, name_or_asn: &str) -> Option<&Provider> {
+        let number = name_or_asn.trim_start_matches("AS");
+        self.providers
+            .iter()
+            .find(|p| p.name.eq_ignore_ascii_case(name_or_asn) || p.asn.get().to_string() == number)
+    }
+
+    /// Returns the listed targets that a rule's hosts stand for.
+    pub fn targets_of<'a>(&'a self, whom: &'a Whom) -> impl Iterator<Item = &'a ListedTarget> {
+        self.list.targets.iter().filter(move |listed| self.is_meant(whom, listed.target.host()))
+    }
+
+    /// Returns the address of a host, if the world has it.
+    #[must_use]
+    pub fn address_of(&self, host: &str) -> Option<Ipv4Addr> {
+        self.sites.iter().find(|site| site.host == host).map(|site| site.address)
+    }
+
+    fn is_meant(&self, whom: &Whom, host: &str) -> bool {
+        match whom {
+            Whom::Everything => true,
+            Whom::Named { hosts, addresses } => {
+                hosts.iter().any(|name| is_under(host, name))
+                    || self.address_of(host).is_some_and(|address| addresses.contains(&address))
+            }
+        }
+    }
+}
+
+/// Says whether a host is a name or lies below it: `www.x.com` is under `x.com`, `netflix.com` is not.
+#[must_use]
+pub fn is_under(host: &str, name: &str) -> bool {
+    let host = host.trim_end_matches('.');
+    let Some(start) = host.len().checked_sub(name.len()) else { return false };
+    let (Some(above), Some(tail)) = (host.get(..start), host.get(start..)) else { return false };
+    tail.eq_ignore_ascii_case(name) && (above.is_empty() || above.ends_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stands_for_itself_and_for_names_below_it() {
+        assert!(is_under("x.com", "x.com"));
+        assert!(is_under("API.X.com.", "x.com"));
+        assert!(!is_under("netflix.com", "x.com"));
+        assert!(!is_under("com", "x.com"));
+        assert!(!is_under("xécom", "x.com"), "a cut inside a character is no match");
+    }
+}

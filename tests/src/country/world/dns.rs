@@ -1,0 +1,151 @@
+//! DNS servers of the emulated internet, over UDP and TCP (RFC 1035); DoH uses [`reply`] as well.
+
+use hickory_proto::op::{Message, MessageType, Metadata, ResponseCode};
+use hickory_proto::rr::rdata::A;
+use hickory_proto::rr::{RData, Record, RecordType};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io::Error;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::time::timeout;
+
+const PORT: u16 = 53;
+const TTL_S: u32 = 60;
+const MAX_QUERY: usize = 4096;
+/// An idle TCP client is hung up on after so long.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a server knows about a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Its address.
+    Address(Ipv4Addr),
+    /// The name does not exist.
+    NoSuchName,
+}
+
+/// All names of the outside world.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Zone(pub BTreeMap<String, Ipv4Addr>);
+
+impl Zone {
+    /// Returns what is true about a host.
+    #[must_use]
+    pub fn answer(&self, host: &str) -> Answer {
+        self.0.get(host).map_or(Answer::NoSuchName, |address| Answer::Address(*address))
+    }
+}
+
+/// How a server finds its answers; the host comes in lower case and without the last dot.
+pub type Lookup = Arc<dyn Fn(&str) -> Answer + Send + Sync>;
+
+/// Answers on port 53 of an address until the process ends.
+///
+/// # Errors
+/// Passes on what the kernel says.
+pub async fn serve(
+    address: Ipv4Addr,
+    lookup: impl Fn(&str) -> Answer + Send + Sync + 'static,
+) -> Result<(), Error> {
+    let lookup: Lookup = Arc::new(lookup);
+    let udp = UdpSocket::bind((address, PORT)).await?;
+    let tcp = TcpListener::bind((address, PORT)).await?;
+    let both = (over_udp(&udp, &lookup), over_tcp(&tcp, &lookup));
+    tokio::try_join!(both.0, both.1).map(|_| ())
+}
+
+async fn over_udp(socket: &UdpSocket, lookup: &Lookup) -> Result<(), Error> {
+    let mut buffer = [0; MAX_QUERY];
+    loop {
+        // A refused answer comes back as an error of the socket, not of the server.
+        let Ok((length, from)) = socket.recv_from(&mut buffer).await else { continue };
+        if let Some(answer) = reply(&buffer[..length], lookup) {
+            let _ = socket.send_to(&answer, from).await;
+        }
+    }
+}
+
+async fn over_tcp(listener: &TcpListener, lookup: &Lookup) -> Result<(), Error> {
+    let mut clients = tokio::task::JoinSet::new();
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        clients.spawn(client(stream, Arc::clone(lookup)));
+        while clients.try_join_next().is_some() {}
+    }
+}
+
+async fn client(mut stream: TcpStream, lookup: Lookup) -> Option<()> {
+    loop {
+        let length = timeout(PATIENCE, stream.read_u16()).await.ok()?.ok()?;
+        let mut query = vec![0; usize::from(length)];
+        timeout(PATIENCE, stream.read_exact(&mut query)).await.ok()?.ok()?;
+        let answer = reply(&query, &lookup)?;
+        let mut framed = u16::try_from(answer.len()).ok()?.to_be_bytes().to_vec();
+        framed.extend_from_slice(&answer);
+        timeout(PATIENCE, stream.write_all(&framed)).await.ok()?.ok()?;
+    }
+}
+
+/// Answers one query in wire form; `None` for what is no query.
+#[must_use]
+pub fn reply(query: &[u8], lookup: &Lookup) -> Option<Vec<u8>> {
+    let query = Message::from_vec(query).ok()?;
+    if query.metadata.message_type != MessageType::Query {
+        return None;
+    }
+    let question = query.queries.first()?;
+    let host = question.name().to_ascii().trim_end_matches('.').to_ascii_lowercase();
+    let mut answer = Message::response(query.metadata.id, query.metadata.op_code);
+    answer.metadata = Metadata::response_from_request(&query.metadata);
+    answer.metadata.recursion_available = true;
+    match lookup(&host) {
+        Answer::Address(address) if question.query_type() == RecordType::A => {
+            let record = Record::from_rdata(question.name().clone(), TTL_S, RData::A(A(address)));
+            answer.add_answer(record);
+        }
+        Answer::Address(_) => {}
+        Answer::NoSuchName => answer.metadata.response_code = ResponseCode::NXDomain,
+    }
+    answer.add_query(question.clone());
+    answer.edns = query.edns.clone();
+    answer.to_vec().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hickory_proto::op::{OpCode, Query};
+    use hickory_proto::rr::Name;
+
+    fn ask(host: &str, kind: RecordType) -> Message {
+        let zone = Zone(BTreeMap::from([("x.com".to_owned(), Ipv4Addr::new(151, 101, 0, 10))]));
+        let lookup: Lookup = Arc::new(move |host: &str| zone.answer(host));
+        let mut query = Message::new(7, MessageType::Query, OpCode::Query);
+        query.add_query(Query::query(Name::from_ascii(host).expect("a name"), kind));
+        let bytes = reply(&query.to_vec().expect("encodes"), &lookup).expect("an answer");
+        Message::from_vec(&bytes).expect("decodes")
+    }
+
+    #[test]
+    fn a_known_name_has_an_address_and_no_other_record() {
+        let answer = ask("X.com.", RecordType::A);
+        assert_eq!((answer.metadata.id, answer.answers.len()), (7, 1));
+        let answer = ask("x.com.", RecordType::AAAA);
+        assert_eq!((answer.metadata.response_code, answer.answers.len()), (ResponseCode::NoError, 0));
+    }
+
+    #[test]
+    fn an_unknown_name_does_not_exist() {
+        assert_eq!(ask("y.com.", RecordType::A).metadata.response_code, ResponseCode::NXDomain);
+    }
+
+    #[test]
+    fn what_is_no_query_gets_no_answer() {
+        let lookup: Lookup = Arc::new(|_: &str| Answer::NoSuchName);
+        assert_eq!(reply(b"no dns", &lookup), None);
+    }
+}

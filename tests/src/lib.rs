@@ -1,0 +1,3 @@
+//! What tests and demonstrations of Faultline share: an emulated country made of network namespaces.
+
+pub mod country;
