@@ -4,7 +4,7 @@ mod incident;
 mod measurement;
 mod schedule;
 
-pub use incident::incident_to_wire;
+pub use incident::{incident_from_wire, incident_to_wire};
 pub use measurement::{MAX_ADDRESSES, MAX_OBSERVATIONS, measurement_from_wire, measurement_to_wire};
 pub use schedule::{
     confirmation_from_wire, depth_from_wire, depth_to_wire, list_from_wire, list_to_wire, task_from_entry,
