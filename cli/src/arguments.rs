@@ -1,0 +1,235 @@
+//! What can be typed. The texts here are the program's manual.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0 it worked    1 something failed    2 wrong usage    65 a file's or argument's content is wrong
+  69 the coordinator cannot be reached    77 refused, or an explicit flag is needed
+  78 key, root or credential is missing
+
+A first session, next to a running coordinator whose data folder is ./faultline-data:
+  faultline init --from faultline-data/operator.json
+  faultline list push lists/core.toml
+  faultline invite --country PK
+  faultline status PK";
+
+/// Faultline tells where the internet broke: at one provider, behind one gateway, across a country, or at the
+/// site itself.
+///
+/// Operators invite agents and push signed task lists; everybody may read what was found. Tables are for
+/// people; --json is for programs. Colours are left out when piped or when NO_COLOR is set.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "faultline", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub struct Arguments {
+    /// Folder with the operator's key, root and credential [default: ~/.config/faultline]
+    #[arg(long, global = true, value_name = "DIR", env = "FAULTLINE_HOME", hide_env_values = true)]
+    pub(crate) home: Option<PathBuf>,
+    /// The operator's credential for one coordinator [default: operator.json in the home folder]
+    #[arg(long, global = true, value_name = "FILE", env = "FAULTLINE_CREDENTIAL", hide_env_values = true)]
+    pub(crate) credential: Option<PathBuf>,
+    /// Where status, incidents and watch read
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "FAULTLINE_API",
+        default_value = "http://127.0.0.1:8080"
+    )]
+    pub(crate) api: String,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make the operator's key and root, and take over a coordinator's credential
+    ///
+    /// Makes operator-key.pem, which signs task lists and never leaves this machine, and operator-root.json,
+    /// the public keys that agents pin from their invite. What is there already is kept, never overwritten.
+    Init(InitArguments),
+    /// Make one-time invites for volunteers and controls (operators)
+    ///
+    /// Prints one invite a line. An invite carries the coordinator's addresses and authority, a one-time
+    /// token and the operators' root. Send it privately: whoever has it can enrol one agent.
+    Invite(InviteArguments),
+    /// Push, show and compare task lists (operators)
+    #[command(subcommand)]
+    List(ListCommand),
+    /// List the enrolled agents (operators)
+    Agents(Format),
+    /// Show a country's providers and services as they are now, and its open incidents
+    Status(StatusArguments),
+    /// List incidents, newest first
+    ///
+    /// With --json prints one object {"incidents": [...]}, the same form that replay writes.
+    Incidents(IncidentsArguments),
+    /// Follow incidents as they are published; Ctrl-C ends
+    ///
+    /// Prints every open incident first, then each new revision. A lost connection is taken up again.
+    /// With --json prints one incident a line.
+    Watch(WatchArguments),
+    /// Print what cells looked like in quiet hours, as JSON (operators)
+    ///
+    /// The file can be given to `faultline-coordinator serve --baseline`, so that a new coordinator need not
+    /// learn for two weeks.
+    Baseline,
+    /// Run recorded data through the same detection as live measurements
+    ///
+    /// DIR holds measurements.jsonl, topology.json and perhaps heartbeats.jsonl, each plain or gzipped (.gz).
+    /// Bad lines are counted, reported with their number and skipped. The same input gives the same output
+    /// to the byte.
+    Replay(ReplayArguments),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Format {
+    /// Print JSON for programs
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct InitArguments {
+    /// The credential that the coordinator wrote into its data folder at its first start
+    #[arg(long, value_name = "FILE")]
+    pub from: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct InviteArguments {
+    /// Country in which the agent stands, as two letters, such as PK
+    #[arg(long, value_name = "CC")]
+    pub country: String,
+    /// Network that you expect, where you know it
+    #[arg(long, value_name = "ASN", default_value_t = 0, hide_default_value = true)]
+    pub asn: u32,
+    /// For a control: a vantage point of your own, outside the censor's reach
+    #[arg(long)]
+    pub control: bool,
+    /// How many invites
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub count: u32,
+    /// Name for the people who get them; one cohort never counts as independent strangers
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub cohort: String,
+    /// Days until an unused invite lapses
+    #[arg(long, value_name = "DAYS", default_value_t = 14, value_parser = clap::value_parser!(u32).range(1..=90))]
+    pub valid_days: u32,
+    #[command(flatten)]
+    pub format: Format,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum ListCommand {
+    /// Check, sign and push a task list
+    ///
+    /// FILE is TOML (see lists/core.toml) or Citizen Lab CSV (columns url and category_code; every URL becomes
+    /// a service of its own), a path or an http(s) address. Several files are joined; the settings come from
+    /// the first TOML. Prints what changes and what the list costs the volunteers of each provider, and
+    /// refuses what does not fit their budget.
+    Push(PushArguments),
+    /// Show the list in force
+    Show(Format),
+    /// Say what pushing a list would change
+    Diff(DiffArguments),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SourceArguments {
+    /// Task list, TOML or Citizen Lab CSV: a path or an http(s) address
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<String>,
+    /// Seconds within which every target is measured once per provider (instead of the file's)
+    #[arg(long, value_name = "S")]
+    pub cell_period: Option<u32>,
+    /// Allow a category that is refused by default (repeatable); say why in your records
+    #[arg(long, value_name = "CODE")]
+    pub allow_category: Vec<String>,
+    /// Leave out targets of categories that are refused by default
+    #[arg(long)]
+    pub skip_refused: bool,
+    /// Leave out CSV rows that are no valid target, instead of refusing the file
+    #[arg(long)]
+    pub skip_invalid: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PushArguments {
+    #[command(flatten)]
+    pub source: SourceArguments,
+    /// Count only agents of this country in the table of costs
+    #[arg(long, value_name = "CC")]
+    pub country: Option<String>,
+    /// Say what would happen and push nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Confirm a list that removes more than half of the targets in force
+    #[arg(long)]
+    pub yes: bool,
+    /// Accept a list beyond the volunteers' budget; cells get slower, budgets are kept
+    #[arg(long)]
+    pub accept_over_budget: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DiffArguments {
+    #[command(flatten)]
+    pub source: SourceArguments,
+    #[command(flatten)]
+    pub format: Format,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct StatusArguments {
+    /// Country as two letters, such as PK
+    #[arg(value_name = "COUNTRY")]
+    pub country: String,
+    #[command(flatten)]
+    pub format: Format,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct IncidentsArguments {
+    /// Only this country, as two letters
+    #[arg(long, value_name = "CC")]
+    pub country: Option<String>,
+    #[command(flatten)]
+    pub format: Format,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct WatchArguments {
+    /// Only this country, as two letters
+    #[arg(long, value_name = "CC")]
+    pub country: Option<String>,
+    #[command(flatten)]
+    pub format: Format,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ReplayArguments {
+    /// Folder with the recorded data
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Where the incidents go; - is standard output
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent_and_every_command_explains_itself() {
+        let mut command = Arguments::command();
+        command.clone().debug_assert();
+        command.build();
+        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+            assert!(sub.get_about().is_some(), "{} has no help", sub.get_name());
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! One file per command: fetch, then show.
+
+mod agents;
+mod baseline;
+mod incidents;
+mod init;
+mod invite;
+mod list;
+mod replay;
+mod status;
+mod watch;
+
+use crate::arguments::{Arguments, Command};
+use crate::home::Home;
+use crate::trouble::{Exit, Trouble};
+use anyhow::Result;
+use faultline_model::CountryCode;
+
+/// Carries out one command.
+pub(crate) async fn run(arguments: Arguments) -> Result<()> {
+    let Arguments { home, credential, api, command } = arguments;
+    let home = Home::new(home, credential)?;
+    match command {
+        Command::Init(arguments) => init::run(&home, &arguments),
+        Command::Invite(arguments) => invite::run(&home, arguments).await,
+        Command::List(command) => list::run(&home, command).await,
+        Command::Agents(format) => agents::run(&home, format.json).await,
+        Command::Status(arguments) => status::run(&api, &arguments).await,
+        Command::Incidents(arguments) => incidents::run(&api, &arguments).await,
+        Command::Watch(arguments) => watch::run(&api, &arguments).await,
+        Command::Baseline => baseline::run(&home).await,
+        Command::Replay(arguments) => replay::run(&arguments),
+    }
+}
+
+/// Reads a country as people type it.
+fn country(text: &str) -> Result<CountryCode, Trouble> {
+    text.trim().to_ascii_uppercase().parse().map_err(|e: String| Trouble::new(Exit::Data, e))
+}
+
+/// Reads an optional country; none is written as an empty text on the wire.
+fn country_filter(text: Option<&str>) -> Result<String, Trouble> {
+    text.map_or_else(|| Ok(String::new()), |text| country(text).map(|code| code.to_string()))
+}

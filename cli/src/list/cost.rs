@@ -1,0 +1,126 @@
+//! What a list asks of volunteers, by the house's budget table, and what the coordinator says it costs.
+
+use crate::output::grouped;
+use crate::show::{Align, Table};
+use faultline_model::{CheckKind, TaskList};
+use faultline_proto::operator::{Agent, AgentCost};
+use std::collections::BTreeMap;
+
+/// Checks a day that a schedule may use of one agent: the budget less the 30 % kept back for confirmations.
+const STANDARD_CHECKS: u64 = 2100;
+const SMALL_CHECKS: u64 = 420;
+/// A light check reads at most this much, handshakes included.
+const BYTES_PER_CHECK: u64 = 10 * 1024;
+
+/// What one provider's agents have to do together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Need {
+    targets: u64,
+    period_s: u64,
+    /// Routine checks per provider and day.
+    pub checks_per_day: u64,
+}
+
+impl Need {
+    /// Counts a list's checks.
+    pub(crate) fn of(list: &TaskList) -> Self {
+        let checks: u64 = list.targets.iter().map(|spec| count(&spec.checks)).sum();
+        let period_s = u64::from(list.limits.cell_period_s.max(list.limits.min_interval_s));
+        Self {
+            targets: list.targets.len() as u64,
+            period_s,
+            checks_per_day: (checks * 86_400).div_ceil(period_s),
+        }
+    }
+
+    /// Returns how many agents of the default budget a provider needs to keep the period.
+    pub(crate) const fn standard_agents(self) -> u64 {
+        self.checks_per_day.div_ceil(STANDARD_CHECKS)
+    }
+
+    /// Writes the need for people.
+    pub(crate) fn to_text(self) -> String {
+        let per_agent = self.checks_per_day.div_ceil(self.standard_agents().max(1));
+        format!(
+            "{} targets every {} s are {} checks a day on every provider: {} agents of the default budget \
+             ({} checks and {} MB a day each), or {} of the small one\n",
+            self.targets,
+            self.period_s,
+            grouped(self.checks_per_day),
+            self.standard_agents(),
+            grouped(per_agent),
+            megabytes(per_agent * BYTES_PER_CHECK),
+            self.checks_per_day.div_ceil(SMALL_CHECKS),
+        )
+    }
+
+    /// Names the providers that have fewer agents than the period needs, where the coordinator knows any.
+    pub(crate) fn short_of(self, agents: &[Agent], country: Option<&str>) -> Vec<String> {
+        let mut by_provider: BTreeMap<String, u64> = BTreeMap::new();
+        let counted = agents.iter().filter(|agent| !agent.control);
+        for agent in counted.filter(|agent| country.is_none_or(|country| agent.country == country)) {
+            *by_provider.entry(provider(agent)).or_default() += 1;
+        }
+        let few = by_provider.into_iter().filter(|(_, count)| *count < self.standard_agents());
+        few.map(|(name, count)| format!("{name} ({count})")).collect()
+    }
+}
+
+fn count(checks: &[CheckKind]) -> u64 {
+    checks.len() as u64
+}
+
+fn provider(agent: &Agent) -> String {
+    match (agent.operator.is_empty(), agent.asn) {
+        (false, _) => agent.operator.clone(),
+        (true, 0) => format!("unknown network in {}", agent.country),
+        (true, asn) => format!("AS{asn}"),
+    }
+}
+
+fn megabytes(bytes: u64) -> String {
+    let tenths = bytes.div_ceil(100_000);
+    format!("{}.{}", tenths / 10, tenths % 10)
+}
+
+/// Writes what the coordinator says the list costs, worst first.
+pub(crate) fn cost_table(costs: &[AgentCost]) -> String {
+    let mut table = Table::new(&[
+        ("provider", Align::Left),
+        ("agents", Align::Right),
+        ("checks/agent/day", Align::Right),
+        ("MB/agent/day", Align::Right),
+        ("cell period", Align::Right),
+        ("fits", Align::Left),
+    ]);
+    for cost in costs {
+        table.row(&[
+            cost.operator.clone(),
+            cost.agents.to_string(),
+            grouped(cost.checks_per_day.into()),
+            megabytes(cost.bytes_per_day),
+            format!("{} s", cost.cell_period_s),
+            if cost.fits { "yes".to_owned() } else { "NO, slower".to_owned() },
+        ]);
+    }
+    table.to_text()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use faultline_model::Timestamp;
+
+    #[test]
+    fn the_core_list_needs_three_agents_of_the_default_budget() {
+        let text = include_str!("../../../lists/core.toml");
+        let (draft, _) = super::super::parse("core.toml", text).expect("a good list");
+        let need = Need::of(&draft.into_list(1, Timestamp::from_unix_ms(0)));
+        assert_eq!((need.checks_per_day, need.standard_agents()), (6048, 3));
+        assert!(need.to_text().contains("6,048 checks a day"), "{}", need.to_text());
+        let agent =
+            |operator: &str, control| Agent { operator: operator.into(), control, ..Agent::default() };
+        let agents = [agent("PTCL", false), agent("PTCL", false), agent("", true)];
+        assert_eq!(need.short_of(&agents, None), ["PTCL (2)"]);
+    }
+}
