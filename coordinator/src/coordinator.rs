@@ -1,0 +1,98 @@
+//! What all parts of a running coordinator share.
+
+use crate::counters::Counters;
+use crate::countries::Countries;
+use crate::fleet::Fleet;
+use crate::lists::Lists;
+use crate::pipeline::{Confirmations, View};
+use crate::store::{Archive, PresenceEvent, Registry};
+use faultline_model::{Baseline, Incident};
+use faultline_runtime::tls::CertificateAuthority;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{Notify, broadcast, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Revisions that wait for a slow reader. One that falls further behind is told everything anew.
+const PUBLISHED: usize = 256;
+
+/// The shared parts.
+pub(crate) struct Coordinator {
+    pub(crate) registry: Arc<dyn Registry>,
+    pub(crate) archive: Arc<dyn Archive>,
+    pub(crate) fleet: Fleet,
+    pub(crate) lists: Lists,
+    pub(crate) countries: Countries,
+    pub(crate) baseline: Baseline,
+    pub(crate) authority: CertificateAuthority,
+    /// Where agents reach this coordinator, as `host:port`.
+    pub(crate) addresses: Vec<String>,
+    pub(crate) counters: Counters,
+    pub(crate) confirmations: Confirmations,
+    /// Nudges the planner.
+    pub(crate) replan: Notify,
+    /// Nudges the pipeline: something new is in the archive.
+    pub(crate) stored: Notify,
+    /// Presence events that wait for the store.
+    pub(crate) presence: PresenceQueue,
+    /// What readers see of the cells; the pipeline replaces it whole.
+    pub(crate) view: watch::Sender<Arc<View>>,
+    /// Every revision of every incident, after it is on disk.
+    pub(crate) published: broadcast::Sender<Arc<Incident>>,
+    pub(crate) stop: CancellationToken,
+}
+
+/// What a coordinator is made of.
+pub(crate) struct Parts {
+    pub(crate) registry: Arc<dyn Registry>,
+    pub(crate) archive: Arc<dyn Archive>,
+    pub(crate) fleet: Fleet,
+    pub(crate) lists: Lists,
+    pub(crate) countries: Countries,
+    pub(crate) baseline: Baseline,
+    pub(crate) authority: CertificateAuthority,
+    pub(crate) addresses: Vec<String>,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Coordinator {
+    pub(crate) fn new(parts: Parts) -> Arc<Self> {
+        Arc::new(Self {
+            registry: parts.registry,
+            archive: parts.archive,
+            fleet: parts.fleet,
+            lists: parts.lists,
+            countries: parts.countries,
+            baseline: parts.baseline,
+            authority: parts.authority,
+            addresses: parts.addresses,
+            counters: Counters::default(),
+            confirmations: Confirmations::default(),
+            replan: Notify::new(),
+            stored: Notify::new(),
+            presence: PresenceQueue::default(),
+            view: watch::Sender::new(Arc::new(View::default())),
+            published: broadcast::Sender::new(PUBLISHED),
+            stop: parts.stop,
+        })
+    }
+}
+
+/// Presence events on their way to the store, which come from places that cannot wait.
+#[derive(Debug, Default)]
+pub(crate) struct PresenceQueue {
+    events: Mutex<Vec<PresenceEvent>>,
+    pub(crate) nudge: Notify,
+}
+
+impl PresenceQueue {
+    /// Adds an event. The queue is bounded by how often agents come and go within the seconds between two flushes.
+    pub(crate) fn push(&self, event: PresenceEvent) {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+        self.nudge.notify_one();
+    }
+
+    /// Takes all events.
+    pub(crate) fn take(&self) -> Vec<PresenceEvent> {
+        std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

@@ -1,0 +1,42 @@
+//! Who can be asked now.
+
+use super::{Fleet, group_of};
+use crate::countries::Countries;
+use crate::planning::Group;
+use crate::store::Budget;
+use faultline_model::{AgentId, Asn, CheckKind};
+
+/// A connected agent that can be asked to confirm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    pub(crate) id: AgentId,
+    pub(crate) group: Group,
+    pub(crate) network: Option<Asn>,
+    pub(crate) budget: Budget,
+}
+
+impl Fleet {
+    /// Returns the connected agents that are not paused, know the check, and hold the list's version or a newer one.
+    pub(crate) fn candidates(
+        &self,
+        countries: &Countries,
+        check: CheckKind,
+        list_version: u64,
+    ) -> Vec<Candidate> {
+        let members = self.members();
+        let ready = members.values().filter(|member| {
+            member.stream.is_some()
+                && !member.record.paused
+                && member.record.kinds.contains(&check)
+                && member.list_version >= list_version
+        });
+        ready
+            .map(|member| Candidate {
+                id: member.record.id.clone(),
+                group: group_of(countries, &member.record, member.network),
+                network: member.network,
+                budget: member.record.budget,
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,153 @@
+//! The detectors, one per country, and the controls' recent results. No IO.
+
+use super::controls::ControlWindow;
+use crate::coordinator::Coordinator;
+use crate::ingest::corrected;
+use crate::store::{NewMeasurement, StoredMeasurement};
+use faultline_analysis::detect::{Ask, CellView, Detector, Mode, Setup, TargetInfo};
+use faultline_analysis::judge::judge;
+use faultline_model::{CountryCode, Incident, Judgement, Record, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+#[derive(Debug, Default)]
+pub(super) struct Core {
+    detectors: BTreeMap<CountryCode, Detector>,
+    controls: ControlWindow,
+    list_version: u64,
+    last: Timestamp,
+}
+
+/// What became of a page of measurements.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// Judgements that are new or differ from what was noted, by position.
+    pub(super) judgements: Vec<(u64, Judgement)>,
+    pub(super) has_anomaly: bool,
+}
+
+/// What all detectors say.
+#[derive(Debug, Default)]
+pub(super) struct Evaluated {
+    pub(super) changed: Vec<Incident>,
+    pub(super) asks: Vec<(CountryCode, Ask)>,
+    pub(super) next: Option<Timestamp>,
+    pub(super) cells: BTreeMap<CountryCode, Vec<CellView>>,
+}
+
+impl Core {
+    /// Returns a moment that never goes back, whatever the clock does.
+    pub(super) fn moment(&mut self, now: Timestamp) -> Timestamp {
+        self.last = self.last.max(now);
+        self.last
+    }
+
+    /// Makes detectors for described countries, and tells all of them when a new list is in force.
+    pub(super) fn set_up(&mut self, coordinator: &Coordinator) {
+        for country in coordinator.countries.described() {
+            self.detector(coordinator, country);
+        }
+        let version = coordinator.lists.version();
+        if version != self.list_version {
+            self.list_version = version;
+            for (country, detector) in &mut self.detectors {
+                detector.update_setup(setup(coordinator, *country));
+            }
+        }
+    }
+
+    pub(super) fn restore(&mut self, coordinator: &Coordinator, incidents: Vec<Incident>) {
+        let mut by_country: BTreeMap<CountryCode, Vec<Incident>> = BTreeMap::new();
+        for incident in incidents {
+            by_country.entry(incident.country).or_default().push(incident);
+        }
+        for (country, incidents) in by_country {
+            self.detector(coordinator, country).restore(incidents);
+        }
+    }
+
+    fn detector(&mut self, coordinator: &Coordinator, country: CountryCode) -> &mut Detector {
+        self.detectors.entry(country).or_insert_with(|| Detector::new(setup(coordinator, country)))
+    }
+
+    /// Judges and ingests measurements in the order in which they were stored.
+    pub(super) fn take(&mut self, coordinator: &Coordinator, rows: Vec<StoredMeasurement>) -> Taken {
+        let mut taken = Taken::default();
+        // Controls first: an answer and the control's answer to the same question often come within one page.
+        for stored in rows.iter().filter(|stored| stored.row.control) {
+            self.controls.add(&stored.row);
+        }
+        for stored in rows {
+            let row = stored.row;
+            let facts = self.controls.around(&row);
+            let judgement = judge(&row.measurement, &facts);
+            if stored.judgement.as_ref() != Some(&judgement) {
+                taken.judgements.push((stored.position, judgement.clone()));
+            }
+            let is_anomaly = judgement.class.is_anomaly();
+            if let Some(record) = record(coordinator, row, &judgement) {
+                taken.has_anomaly |= self.ingest(coordinator, record) && is_anomaly;
+            }
+        }
+        taken
+    }
+
+    /// A control stands for every country; others for their own.
+    fn ingest(&mut self, coordinator: &Coordinator, record: Record) -> bool {
+        if !record.control {
+            return self.detector(coordinator, record.country).ingest(record);
+        }
+        let mut is_new = false;
+        for detector in self.detectors.values_mut() {
+            is_new |= detector.ingest(record.clone());
+        }
+        is_new
+    }
+
+    pub(super) fn evaluate(&mut self, now: Timestamp) -> Evaluated {
+        let mut all = Evaluated::default();
+        for (country, detector) in &mut self.detectors {
+            let evaluation = detector.evaluate(now);
+            all.changed.extend(evaluation.changed);
+            all.asks.extend(evaluation.asks.into_iter().map(|ask| (*country, ask)));
+            all.next = [all.next, evaluation.next].into_iter().flatten().min();
+            all.cells.insert(*country, detector.matrix(now));
+        }
+        all
+    }
+}
+
+/// Makes the row that detection works on; `None` for what weighs nothing: nobody knows the network, or no list that
+/// was ever in force has the target.
+fn record(coordinator: &Coordinator, row: NewMeasurement, judgement: &Judgement) -> Option<Record> {
+    let spec = coordinator.lists.spec(&row.measurement.target)?;
+    Some(Record {
+        id: row.measurement.id,
+        agent: row.agent,
+        asn: row.asn?,
+        country: row.country,
+        target: row.measurement.target,
+        category: spec.category,
+        started_at: corrected(row.measurement.started_at, row.clock_offset_ms),
+        received_at: row.received_at,
+        class: judgement.class,
+        control_ok: None,
+        why: row.why,
+        control: row.control,
+    })
+}
+
+fn setup(coordinator: &Coordinator, country: CountryCode) -> Setup {
+    let newest = coordinator.lists.newest();
+    let list = newest.as_ref().map(|kept| &kept.list);
+    let period = list.map_or(300, |list| list.limits.cell_period_s);
+    Setup {
+        profile: coordinator.countries.profile(country),
+        targets: list.map(|list| list.targets.iter().map(TargetInfo::from).collect()).unwrap_or_default(),
+        baseline: coordinator.baseline.clone(),
+        base_period: Duration::from_secs(period.into()),
+        mode: Mode::Live,
+        reference_asns: BTreeSet::new(),
+        history: BTreeMap::new(),
+    }
+}

@@ -1,0 +1,176 @@
+//! The pipeline: from stored measurements to published incidents.
+//!
+//! One task owns the detectors. It reads the archive from where it stopped (so live, late and re-read measurements take
+//! one path), judges each measurement beside its controls, gives it to the detector of its country, and evaluates: at
+//! once when something failed, at the moment the detector named, and else every two seconds. Incidents that changed are
+//! written to the store first and told to readers then. Requests become confirmations.
+//!
+//! After a restart the newest six hours are read again and the published incidents are given back to the detectors, so
+//! that an incident goes on under its id. Nothing is asked of agents until that is done.
+
+mod confirmations;
+mod controls;
+mod core;
+
+pub(crate) use confirmations::Confirmations;
+
+use self::core::{Core, Taken};
+use crate::coordinator::Coordinator;
+use crate::store::StoreError;
+use faultline_analysis::detect::CellView;
+use faultline_model::{CountryCode, Incident, Timestamp};
+use faultline_runtime::now;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Windows and nulls of the method look back no further than this.
+const LOOK_BACK: Duration = Duration::from_secs(6 * 3600);
+/// Rows read at once: some megabytes.
+const PAGE: usize = 2000;
+const PACE: Duration = Duration::from_secs(2);
+const MAX_INCIDENTS: usize = 100_000;
+
+/// What readers see of the cells.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct View {
+    pub(crate) at: Timestamp,
+    pub(crate) cells: BTreeMap<CountryCode, Vec<CellView>>,
+}
+
+/// Why the pipeline stops.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PipelineError {
+    /// The store is gone.
+    #[error("the pipeline lost the store")]
+    Store(#[from] StoreError),
+    /// Judging or detecting panicked: an invariant is broken, and what it would say is not to be trusted.
+    #[error("judging or detecting panicked")]
+    Panic,
+}
+
+/// The one task that judges and detects.
+pub(crate) struct Pipeline {
+    coordinator: Arc<Coordinator>,
+    core: Core,
+    position: u64,
+    next: Option<Timestamp>,
+    last_evaluation: Timestamp,
+    /// Changes that the store did not take yet; they are tried again.
+    unpublished: Vec<Incident>,
+}
+
+impl Pipeline {
+    /// Takes up where an earlier run stopped.
+    pub(crate) async fn resume(coordinator: Arc<Coordinator>) -> Result<Self, PipelineError> {
+        let position = coordinator.archive.position_at(now() - LOOK_BACK).await?;
+        let incidents = coordinator.registry.incidents(None, None, MAX_INCIDENTS).await?;
+        let mut core = Core::default();
+        core.set_up(&coordinator);
+        core.restore(&coordinator, incidents);
+        let last_evaluation = Timestamp::default();
+        Ok(Self { coordinator, core, position, next: None, last_evaluation, unpublished: Vec::new() })
+    }
+
+    /// Judges and detects until asked to stop.
+    pub(crate) async fn run(mut self) -> Result<(), PipelineError> {
+        loop {
+            let is_urgent = self.take_stored().await?;
+            let now = self.core.moment(now());
+            let is_due = self.next.is_some_and(|next| next <= now);
+            if is_urgent || is_due || now.since(self.last_evaluation) >= PACE {
+                self.evaluate(now).await?;
+            }
+            let until_next =
+                self.next.map_or(PACE, |next| next.since(self.core.moment(faultline_runtime::now())));
+            tokio::select! {
+                () = self.coordinator.stop.cancelled() => return Ok(()),
+                () = self.coordinator.stored.notified() => {}
+                // At least a moment, lest a detector that is always due takes a whole core.
+                () = tokio::time::sleep(until_next.clamp(Duration::from_millis(50), PACE)) => {}
+            }
+        }
+    }
+
+    /// Reads, judges and ingests everything new; true if something failed among it.
+    async fn take_stored(&mut self) -> Result<bool, PipelineError> {
+        self.core.set_up(&self.coordinator);
+        let mut is_urgent = false;
+        loop {
+            let rows = self.coordinator.archive.measurements_after(self.position, PAGE).await?;
+            let Some(last) = rows.last() else { return Ok(is_urgent) };
+            let (position, is_page) = (last.position, rows.len() == PAGE);
+            let coordinator = Arc::clone(&self.coordinator);
+            let taken = self.blocking(move |core| core.take(&coordinator, rows)).await?;
+            self.position = position;
+            let Taken { judgements, has_anomaly } = taken;
+            is_urgent |= has_anomaly;
+            if !judgements.is_empty() {
+                self.tolerate(self.coordinator.archive.note_judgements(judgements).await)?;
+            }
+            if !is_page || self.coordinator.stop.is_cancelled() {
+                return Ok(is_urgent);
+            }
+        }
+    }
+
+    async fn evaluate(&mut self, now: Timestamp) -> Result<(), PipelineError> {
+        let evaluated = self.blocking(move |core| core.evaluate(now)).await?;
+        self.last_evaluation = now;
+        self.next = evaluated.next;
+        // The asks first: they are what the time to a verdict depends on.
+        for (country, ask) in &evaluated.asks {
+            confirmations::hand_out(&self.coordinator, *country, ask, now);
+        }
+        self.unpublished.extend(evaluated.changed);
+        self.publish().await?;
+        self.coordinator.view.send_replace(Arc::new(View { at: now, cells: evaluated.cells }));
+        Ok(())
+    }
+
+    /// Writes changed incidents down, then tells them.
+    async fn publish(&mut self) -> Result<(), PipelineError> {
+        if self.unpublished.is_empty() {
+            return Ok(());
+        }
+        let kept = self.coordinator.registry.keep_incidents(self.unpublished.clone()).await;
+        if kept.is_err() {
+            return self.tolerate(kept);
+        }
+        for incident in self.unpublished.drain(..) {
+            tracing::info!(incident = %incident.id, revision = incident.revision, verdict = %incident.verdict,
+                status = incident.status.as_str(), "an incident is published");
+            // Without readers there is nobody to tell.
+            let _ = self.coordinator.published.send(Arc::new(incident));
+        }
+        Ok(())
+    }
+
+    /// A full disk passes; a store that is gone does not.
+    fn tolerate(&self, outcome: Result<(), StoreError>) -> Result<(), PipelineError> {
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(StoreError::Closed) => Err(StoreError::Closed.into()),
+            Err(error) => {
+                tracing::warn!(%error, "the pipeline could not write; it tries again");
+                Ok(())
+            }
+        }
+    }
+
+    /// Runs a piece of work on the detectors off the async threads.
+    async fn blocking<T, F>(&mut self, work: F) -> Result<T, PipelineError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Core) -> T + Send + 'static,
+    {
+        let mut core = std::mem::take(&mut self.core);
+        let done = tokio::task::spawn_blocking(move || {
+            let value = work(&mut core);
+            (core, value)
+        });
+        let (core, value) = done.await.map_err(|_| PipelineError::Panic)?;
+        self.core = core;
+        Ok(value)
+    }
+}

@@ -1,0 +1,275 @@
+//! Measurements and presence.
+
+use super::super::{
+    Answer, AppendOutcome, Archive, CellCount, NewMeasurement, PresenceEvent, PresenceKind, StoredMeasurement,
+};
+use super::SqliteStore;
+use super::registry::{asn_from, country_from, damaged, number};
+use faultline_model::{AgentId, Asn, Judgement, LayerStatus, Timestamp, Why};
+use faultline_proto::agent as wire;
+use faultline_proto::convert::{measurement_from_wire, measurement_to_wire};
+use prost::Message;
+use rusqlite::{Connection, Row, params};
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::sync::Arc;
+
+const HOUR_MS: i64 = 3_600_000;
+
+impl Archive for SqliteStore {
+    fn append(&self, measurements: Vec<NewMeasurement>) -> Answer<'_, Vec<AppendOutcome>> {
+        // Encoding is done before the job is queued, so that the writing thread only writes.
+        let encoded: Vec<_> = measurements
+            .into_iter()
+            .map(|row| (measurement_to_wire(&row.measurement).encode_to_vec(), row))
+            .collect();
+        Box::pin(self.writer.write("store measurements", move |db| append(db, &encoded)))
+    }
+
+    fn measurements_after(&self, position: u64, limit: usize) -> Answer<'_, Vec<StoredMeasurement>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        Box::pin(Arc::clone(&self.readers).read("read measurements", move |db| {
+            let mut query = db.prepare_cached(
+                "SELECT position, agent, asn, country, control, home_network, why, received_at, message,
+                        class, layer, status, rule, clock_offset_ms
+                 FROM measurement WHERE position > ?1 ORDER BY position LIMIT ?2",
+            )?;
+            let rows = query.query_map(params![number(position), limit], measurement_from_row)?;
+            rows.collect::<rusqlite::Result<Vec<_>>>().map(Ok)
+        }))
+    }
+
+    fn position_at(&self, received_at: Timestamp) -> Answer<'_, u64> {
+        Box::pin(Arc::clone(&self.readers).read("find a position", move |db| {
+            let first = "SELECT min(position) - 1 FROM measurement WHERE received_at >= ?1";
+            let before: Option<i64> = db.query_row(first, [received_at.unix_ms()], |row| row.get(0))?;
+            let last = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'measurement'), 0)";
+            let position: i64 = match before {
+                Some(position) => position,
+                None => db.query_row(last, [], |row| row.get(0))?,
+            };
+            Ok(Ok(u64::try_from(position).unwrap_or(0)))
+        }))
+    }
+
+    fn note_judgements(&self, judgements: Vec<(u64, Judgement)>) -> Answer<'_, ()> {
+        Box::pin(self.writer.write("note judgements", move |db| {
+            let mut update = db.prepare_cached(
+                "UPDATE measurement SET class = ?2, layer = ?3, status = ?4, rule = ?5 WHERE position = ?1",
+            )?;
+            for (position, judgement) in &judgements {
+                update.execute(params![
+                    number(*position),
+                    judgement.class.as_str(),
+                    judgement.layer.as_str(),
+                    status_to_text(judgement.status),
+                    judgement.rule,
+                ])?;
+            }
+            Ok(())
+        }))
+    }
+
+    fn counts(&self) -> Answer<'_, Vec<(AgentId, u64)>> {
+        Box::pin(Arc::clone(&self.readers).read("count measurements", |db| {
+            let mut query = db.prepare_cached("SELECT agent, measurements FROM measurement_count")?;
+            let rows = query.query_map([], |row| {
+                Ok((parsed(row, 0)?, u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0)))
+            })?;
+            rows.collect::<rusqlite::Result<Vec<_>>>().map(Ok)
+        }))
+    }
+
+    fn append_presence(&self, events: Vec<PresenceEvent>) -> Answer<'_, ()> {
+        Box::pin(self.writer.write("store presence", move |db| {
+            let mut insert = db.prepare_cached(
+                "INSERT INTO presence (at, agent, asn, kind, clock_offset_ms, spooled)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?;
+            for event in &events {
+                insert.execute(params![
+                    event.at.unix_ms(),
+                    event.agent.as_ref().map(AgentId::as_str),
+                    event.asn.map(Asn::get),
+                    event.kind.as_str(),
+                    event.clock_offset_ms,
+                    number(event.spooled),
+                ])?;
+            }
+            Ok(())
+        }))
+    }
+
+    fn presence_since(&self, since: Timestamp, limit: usize) -> Answer<'_, Vec<PresenceEvent>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        Box::pin(Arc::clone(&self.readers).read("read presence", move |db| {
+            let mut query = db.prepare_cached(
+                "SELECT at, agent, asn, kind, clock_offset_ms, spooled FROM presence WHERE at >= ?1
+                 ORDER BY at, rowid LIMIT ?2",
+            )?;
+            let rows = query.query_map(params![since.unix_ms(), limit], presence_from_row)?;
+            rows.collect::<rusqlite::Result<Vec<_>>>().map(Ok)
+        }))
+    }
+
+    fn cell_counts(&self, since: Timestamp) -> Answer<'_, Vec<CellCount>> {
+        Box::pin(Arc::clone(&self.readers).read("count cells", move |db| {
+            let mut query = db.prepare_cached(
+                "SELECT target, asn, started_at / ?2, count(*), sum(class <> 'ok') FROM measurement
+                 WHERE received_at >= ?1 AND asn IS NOT NULL AND control = 0
+                   AND class IS NOT NULL AND class <> 'local_network_down'
+                 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+            )?;
+            let rows = query.query_map([since.unix_ms(), HOUR_MS], |row| {
+                let hour = Timestamp::from_unix_ms(row.get::<_, i64>(2)?.saturating_mul(HOUR_MS));
+                let asn = asn_from(row, 1)?.ok_or_else(|| damaged(1, "no network"))?;
+                let (measurements, anomalies) = (row.get(3)?, row.get(4)?);
+                Ok(CellCount { target: parsed(row, 0)?, asn, hour, measurements, anomalies })
+            })?;
+            rows.collect::<rusqlite::Result<Vec<_>>>().map(Ok)
+        }))
+    }
+
+    fn prune(&self, before: Timestamp, limit: usize) -> Answer<'_, usize> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        Box::pin(self.writer.write("prune", move |db| {
+            let border = [before.unix_ms(), limit];
+            let measurements = "DELETE FROM measurement WHERE position IN
+                (SELECT position FROM measurement WHERE received_at < ?1 LIMIT ?2)";
+            let presence =
+                "DELETE FROM presence WHERE rowid IN (SELECT rowid FROM presence WHERE at < ?1 LIMIT ?2)";
+            Ok(db.execute(measurements, border)? + db.execute(presence, border)?)
+        }))
+    }
+}
+
+fn append(db: &Connection, rows: &[(Vec<u8>, NewMeasurement)]) -> rusqlite::Result<Vec<AppendOutcome>> {
+    let mut insert = db.prepare_cached(
+        "INSERT INTO measurement (id, agent, asn, country, control, home_network, target, \"check\", why, token,
+                                  started_at, received_at, clock_offset_ms, message)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT (id) DO NOTHING",
+    )?;
+    let mut find = db.prepare_cached("SELECT agent = ?2 AND message = ?3 FROM measurement WHERE id = ?1")?;
+    let mut stored: BTreeMap<&AgentId, i64> = BTreeMap::new();
+    let mut outcomes = Vec::with_capacity(rows.len());
+    for (message, row) in rows {
+        let facts = &row.measurement;
+        let inserted = insert.execute(params![
+            facts.id.as_str(),
+            row.agent.as_str(),
+            row.asn.map(Asn::get),
+            row.country.to_string(),
+            row.control,
+            row.is_home_network,
+            facts.target.as_str(),
+            facts.check.as_str(),
+            why_to_text(row.why),
+            facts.token.as_ref().map(|token| token.as_str().to_owned()),
+            facts.started_at.unix_ms(),
+            row.received_at.unix_ms(),
+            row.clock_offset_ms,
+            message,
+        ])?;
+        if inserted == 1 {
+            *stored.entry(&row.agent).or_default() += 1;
+            outcomes.push(AppendOutcome::Stored);
+            continue;
+        }
+        let is_same: bool =
+            find.query_row(params![facts.id.as_str(), row.agent.as_str(), message], |row| row.get(0))?;
+        let conflict = || AppendOutcome::Conflict(facts.id.clone());
+        outcomes.push(if is_same { AppendOutcome::Duplicate } else { conflict() });
+    }
+    let mut count = db.prepare_cached(
+        "INSERT INTO measurement_count (agent, measurements) VALUES (?1, ?2)
+         ON CONFLICT (agent) DO UPDATE SET measurements = measurements + excluded.measurements",
+    )?;
+    for (agent, added) in stored {
+        count.execute(params![agent.as_str(), added])?;
+    }
+    Ok(outcomes)
+}
+
+fn measurement_from_row(row: &Row<'_>) -> rusqlite::Result<StoredMeasurement> {
+    let message = wire::Measurement::decode(row.get_ref(8)?.as_blob()?).map_err(|e| damaged(8, e))?;
+    let class: Option<String> = row.get(9)?;
+    let judgement = match class {
+        None => None,
+        Some(class) => Some(Judgement {
+            class: class.parse().map_err(|e: String| damaged(9, e))?,
+            layer: parsed(row, 10)?,
+            status: status_from_text(&row.get::<_, String>(11)?),
+            rule: row.get(12)?,
+        }),
+    };
+    Ok(StoredMeasurement {
+        position: u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0),
+        row: NewMeasurement {
+            measurement: measurement_from_wire(message).map_err(|e| damaged(8, e))?,
+            agent: parsed(row, 1)?,
+            asn: asn_from(row, 2)?,
+            country: country_from(row, 3)?,
+            control: row.get(4)?,
+            is_home_network: row.get(5)?,
+            why: why_from_text(&row.get::<_, String>(6)?),
+            received_at: Timestamp::from_unix_ms(row.get(7)?),
+            clock_offset_ms: row.get(13)?,
+        },
+        judgement,
+    })
+}
+
+fn presence_from_row(row: &Row<'_>) -> rusqlite::Result<PresenceEvent> {
+    let agent: Option<String> = row.get(1)?;
+    let kind: String = row.get(3)?;
+    Ok(PresenceEvent {
+        at: Timestamp::from_unix_ms(row.get(0)?),
+        agent: agent.map(|text| AgentId::new(text).map_err(|e| damaged(1, e))).transpose()?,
+        asn: asn_from(row, 2)?,
+        kind: match kind.as_str() {
+            "came" => PresenceKind::Came,
+            "went" => PresenceKind::Went,
+            _ => PresenceKind::Beat,
+        },
+        clock_offset_ms: row.get(4)?,
+        spooled: u64::try_from(row.get::<_, i64>(5)?).unwrap_or(0),
+    })
+}
+
+pub(super) fn parsed<T: FromStr>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
+where
+    T::Err: ToString,
+{
+    row.get_ref(column)?.as_str()?.parse().map_err(|e: T::Err| damaged(column, e))
+}
+
+const fn why_to_text(why: Why) -> &'static str {
+    match why {
+        Why::Routine => "routine",
+        Why::Confirmation => "confirmation",
+    }
+}
+
+fn why_from_text(text: &str) -> Why {
+    if text == "confirmation" { Why::Confirmation } else { Why::Routine }
+}
+
+const fn status_to_text(status: LayerStatus) -> &'static str {
+    match status {
+        LayerStatus::Ok => "ok",
+        LayerStatus::Down => "down",
+        LayerStatus::Blocked => "blocked",
+        LayerStatus::Throttled => "throttled",
+        LayerStatus::Insufficient => "insufficient",
+    }
+}
+
+fn status_from_text(text: &str) -> LayerStatus {
+    match text {
+        "ok" => LayerStatus::Ok,
+        "down" => LayerStatus::Down,
+        "blocked" => LayerStatus::Blocked,
+        "throttled" => LayerStatus::Throttled,
+        _ => LayerStatus::Insufficient,
+    }
+}
