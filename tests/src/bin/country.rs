@@ -2,10 +2,11 @@
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
-use faultline_tests::country::launch::{self, Inner, Job, Line, Report, Stopper, Task};
+use faultline_tests::country::launch::{self, Inner, Job, Line, Report, RunOptions, Stopper, Task};
 use faultline_tests::country::scenario::Scenario;
+use faultline_tests::country::score::{RunResult, score};
 use faultline_tests::country::visit::{Visit, visit};
-use faultline_tests::country::{enter, relay, roles};
+use faultline_tests::country::{ask, enter, relay, roles};
 use std::io::IsTerminal;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -32,6 +33,16 @@ enum Command {
         /// The scenario file.
         file: PathBuf,
     },
+    /// Runs a scenario: agents, controls and coordinator as real processes in the country.
+    Run(RunArgs),
+    /// Judges the result of a run.
+    Score {
+        /// The object that `country run --json` wrote.
+        result: PathBuf,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Gives you a shell, or runs a command, as a provider's subscriber.
     Shell {
         /// The scenario file.
@@ -45,6 +56,20 @@ enum Command {
     },
     /// Visits a page and says, as JSON, at which step it failed; for use in a country's shell.
     Visit(VisitArgs),
+    /// Asks a resolver for a name many times at once, and counts the answers; for use in a country's shell.
+    Ask {
+        /// The name.
+        host: String,
+        /// The resolver; by default the system's.
+        #[arg(long)]
+        resolver: Option<Ipv4Addr>,
+        /// How many times.
+        #[arg(long, default_value_t = 1)]
+        times: u32,
+        /// Deadline, milliseconds.
+        #[arg(long, default_value_t = 3000)]
+        patience_ms: u64,
+    },
     /// First process of the country's namespaces.
     #[command(hide = true)]
     Inside,
@@ -59,6 +84,42 @@ enum Command {
         /// Where the coordinator listens.
         to: SocketAddr,
     },
+}
+
+#[derive(Args)]
+struct RunArgs {
+    /// The scenario file.
+    file: PathBuf,
+    /// Writes the result, one JSON object with truth and incidents, to this file; - is standard output.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Goes on serving the live page after the end, until Ctrl-C.
+    #[arg(long)]
+    keep: bool,
+    /// Where the live page is served on this machine.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    http: SocketAddr,
+    /// Records the quiet past of this run's cells as a baseline, and uses none.
+    #[arg(long, value_name = "FILE")]
+    record_baseline: Option<PathBuf>,
+    /// Runs without the baseline that the scenario names.
+    #[arg(long)]
+    without_baseline: bool,
+    /// Folder of faultline-coordinator, faultline and faultline-agent; by default that of country itself.
+    #[arg(long, value_name = "DIR")]
+    programs: Option<PathBuf>,
+    /// Says nothing but errors.
+    #[arg(long)]
+    quiet: bool,
+    /// Kills the coordinator or an agent so many times at random moments, and counts what got lost.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    chaos: u32,
+    /// Seeds the random moments instead of the scenario's seed.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Keeps folders and logs of all programs here instead of in memory.
+    #[arg(long, value_name = "DIR")]
+    work: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -99,8 +160,16 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Check { file } => Ok(read(&file).map_or_else(|code| code, |scenario| describe(&scenario))),
+        Command::Run(args) => run_scenario(args),
+        Command::Score { result, json } => judge(&result, json),
         Command::Shell { file, provider, command } => shell(&file, provider, command),
         Command::Visit(args) => runtime()?.block_on(visits(args)),
+        Command::Ask { host, resolver, times, patience_ms } => {
+            let asking = ask::ask(resolver, &host, times, Duration::from_millis(patience_ms));
+            let asked = runtime()?.block_on(asking).context("asking")?;
+            println!("{}", serde_json::to_string(&asked).context("writing the outcome")?);
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Inside => inside(),
         Command::Role => roles::play().map(|()| ExitCode::SUCCESS).context("playing a part of the country"),
         Command::Relay { unix, to } => {
@@ -140,6 +209,61 @@ fn describe(scenario: &Scenario) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+fn run_scenario(args: RunArgs) -> Result<ExitCode> {
+    if let Err(code) = read(&args.file) {
+        return Ok(code);
+    }
+    let job = job(&args.file, Task::Shell { provider: String::new(), command: Vec::new() })?;
+    let beside = job.program.parent().unwrap_or(Path::new(".")).to_owned();
+    let listener = launch::listen(args.http)?;
+    let options = RunOptions {
+        programs: launch::absolute(&args.programs.unwrap_or(beside)),
+        keep: args.keep,
+        quiet: args.quiet,
+        http: Some(listener.local_addr().context("reading the listener's address")?),
+        record_baseline: args.record_baseline.is_some(),
+        without_baseline: args.without_baseline,
+        chaos: args.chaos,
+        seed: args.seed,
+        work: args.work.as_deref().map(launch::absolute),
+    };
+    let inner = Inner::start(&Job { task: Task::Run(options), ..job }, Some(listener))?;
+    end_on_signal(inner.stopper()?, Stopper::stop)?;
+    let mut written = Ok(());
+    let status = inner.wait(|report| {
+        let (document, file) = match report {
+            Report::Result(document) => (document, args.json.as_deref()),
+            Report::Baseline(document) => (document, args.record_baseline.as_deref()),
+        };
+        if let Some(file) = file {
+            written = write(file, &document).and(std::mem::replace(&mut written, Ok(())));
+        }
+    })?;
+    written?;
+    Ok(exit_code(status))
+}
+
+fn write(file: &Path, document: &serde_json::Value) -> Result<()> {
+    let text = serde_json::to_string_pretty(document).context("writing JSON")?;
+    if file == Path::new("-") {
+        println!("{text}");
+        return Ok(());
+    }
+    std::fs::write(file, text + "\n").with_context(|| format!("writing {}", file.display()))
+}
+
+fn judge(result: &Path, json: bool) -> Result<ExitCode> {
+    let text = std::fs::read_to_string(result).with_context(|| format!("reading {}", result.display()))?;
+    let result: RunResult = serde_json::from_str(&text).context("reading the result")?;
+    let score = score(&result);
+    if json {
+        println!("{}", serde_json::to_string_pretty(&score).context("writing JSON")?);
+    } else {
+        println!("{score}");
+    }
+    Ok(if score.pass { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 fn shell(file: &Path, provider: String, command: Vec<String>) -> Result<ExitCode> {
     let scenario = match read(file) {
         Ok(scenario) => scenario,
@@ -154,7 +278,7 @@ fn shell(file: &Path, provider: String, command: Vec<String>) -> Result<ExitCode
     }
     let task = Task::Shell { provider, command };
     let inner = Inner::start(&job(file, task)?, None)?;
-    end_on_signal(inner.stopper()?, Stopper::end)?;
+    end_on_signal(inner.stopper()?, |stopper| stopper.end())?;
     let status = inner.wait(|_| {})?;
     Ok(exit_code(status))
 }
@@ -168,14 +292,16 @@ fn exit_code(status: std::process::ExitStatus) -> ExitCode {
     status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-/// Calls `act` on SIGINT and SIGTERM.
-fn end_on_signal(mut stopper: Stopper, act: impl Fn(&Stopper) + Send + 'static) -> Result<()> {
-    let _ = &mut stopper;
+/// Calls `act` on SIGINT and SIGTERM, and ends everything at the second one.
+fn end_on_signal(mut stopper: Stopper, act: impl Fn(&mut Stopper) + Send + 'static) -> Result<()> {
     let runtime = runtime()?;
     std::thread::spawn(move || {
         runtime.block_on(async {
             if signalled().await.is_ok() {
-                act(&stopper);
+                act(&mut stopper);
+            }
+            if signalled().await.is_ok() {
+                stopper.end();
             }
         });
     });

@@ -2,6 +2,7 @@
 
 use super::inside::Country;
 use super::launch::{Job, LaunchError, Report, Task};
+use super::run::{Ended, Run};
 use super::scenario::Scenario;
 use super::timeline::now_ms;
 use anyhow::{Context, Result};
@@ -9,6 +10,9 @@ use std::fs::File;
 use std::path::Path;
 use std::process::{ExitCode, Stdio};
 use tokio_util::sync::CancellationToken;
+
+/// Somebody stopped the run before its end (as after SIGINT).
+const STOPPED: u8 = 130;
 
 /// Passes a report up to the outer process.
 pub type Send<'a> = dyn FnMut(&Report) -> Result<(), LaunchError> + 'a;
@@ -21,12 +25,32 @@ pub async fn enter(job: Job, stop: CancellationToken, send: &mut Send<'_>) -> Re
     let scenario = Scenario::read(&job.scenario)?;
     let country = Country::build(scenario, job.program).await?;
     match job.task {
-        Task::Run(_options) => {
-            let _ = send;
-            Ok(ExitCode::SUCCESS)
-        }
+        Task::Run(options) => run(Run::new(country, options)?, stop, send).await,
         Task::Shell { provider, command } => shell(country, &provider, &command, stop).await,
     }
+}
+
+async fn run(mut run: Run, stop: CancellationToken, send: &mut Send<'_>) -> Result<ExitCode> {
+    let keep = run.is_kept();
+    let ended = run.go(&stop).await;
+    let code = match ended {
+        Ok(Ended::Stopped) => ExitCode::from(STOPPED),
+        Ok(Ended::Through(reports)) => {
+            for report in &reports {
+                send(report)?;
+            }
+            if keep {
+                run.keep(&stop).await?;
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            run.stop().await;
+            return Err(error);
+        }
+    };
+    run.stop().await;
+    Ok(code)
 }
 
 /// Runs a command, or a shell, as a provider's subscriber while the timeline runs.

@@ -107,6 +107,12 @@ impl Country {
         netns::command_with_resolver(netns::COORDINATOR, &self.resolv_conf(netns::OUTSIDE), program)
     }
 
+    /// Returns the `country` binary.
+    #[must_use]
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     fn resolv_conf(&self, name: &str) -> PathBuf {
         self.dir.join(format!("{name}.resolv.conf"))
     }

@@ -8,22 +8,23 @@
 //! [`run`] then starts Faultline's own programs in it and [`truth`] says what they ought to find.
 
 pub mod addresses;
-// pub mod chaos;
+pub mod ask;
+pub mod chaos;
 pub mod enter;
 pub mod inside;
 pub mod launch;
 pub mod list;
 pub mod middlebox;
 pub mod netns;
-// pub mod programs;
-// pub mod progress;
-// pub mod readers;
+pub mod programs;
+pub mod progress;
+pub mod readers;
 pub mod relay;
 pub mod resolver;
 pub mod roles;
-// pub mod run;
+pub mod run;
 pub mod scenario;
-// pub mod score;
+pub mod score;
 pub mod timeline;
 pub mod truth;
 pub mod visit;

@@ -3,21 +3,20 @@
 //! It resolves as the system does, connects, shakes hands and reads the head of a page, each within a deadline.
 //! It can cut its ClientHello in two, as some circumvention tools do.
 
-use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
-use hickory_proto::rr::{Name, RData, RecordType};
+use super::ask;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use serde::{Deserialize, Serialize};
 use std::io::{Error, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use url::Url;
@@ -72,7 +71,7 @@ async fn steps(visit: &Visit, visited: &mut Visited) -> Result<(), Failed> {
     let host = visit.url.host_str().unwrap_or_default();
     let address = match visit.address {
         Some(address) => address,
-        None => resolve(visit, host).await.map_err(|e| ("dns", e))?,
+        None => ask::resolve(visit.resolver, host, visit.patience).await.map_err(|e| ("dns", e))?,
     };
     visited.address = Some(address);
     let port = visit.url.port_or_known_default().unwrap_or(443);
@@ -108,49 +107,6 @@ fn word(error: &Error) -> String {
         ErrorKind::NotFound => "no such name".into(),
         _ => error.to_string(),
     }
-}
-
-async fn resolve(visit: &Visit, host: &str) -> Result<Ipv4Addr, Error> {
-    let resolver = match visit.resolver {
-        Some(resolver) => IpAddr::V4(resolver),
-        None => system_resolver()?,
-    };
-    let name = Name::from_ascii(format!("{host}.")).map_err(Error::other)?;
-    let mut query = Message::new(rand::random(), MessageType::Query, OpCode::Query);
-    query.metadata.recursion_desired = true;
-    query.add_query(Query::query(name, RecordType::A));
-    let bytes = query.to_vec().map_err(Error::other)?;
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
-    socket.connect((resolver, 53)).await?;
-    let mut answer = [0; 4096];
-    // As stub resolvers do: ask again when no answer comes, since datagrams get lost.
-    let mut length = None;
-    for _ in 0..3 {
-        socket.send(&bytes).await?;
-        match timeout(visit.patience / 3, socket.recv(&mut answer)).await {
-            Ok(received) => {
-                length = Some(received?);
-                break;
-            }
-            Err(_) => continue,
-        }
-    }
-    let length = length.ok_or(ErrorKind::TimedOut)?;
-    let answer = Message::from_vec(&answer[..length]).map_err(Error::other)?;
-    if answer.metadata.response_code == ResponseCode::NXDomain {
-        return Err(ErrorKind::NotFound.into());
-    }
-    let address = answer.answers.iter().find_map(|record| match &record.data {
-        RData::A(address) => Some(address.0),
-        _ => None,
-    });
-    address.ok_or_else(|| Error::other("no address"))
-}
-
-fn system_resolver() -> Result<IpAddr, Error> {
-    let text = std::fs::read_to_string("/etc/resolv.conf")?;
-    let first = text.lines().find_map(|line| line.strip_prefix("nameserver ")?.trim().parse().ok());
-    first.ok_or_else(|| Error::other("no resolver is configured"))
 }
 
 fn connector(visit: &Visit) -> Result<TlsConnector, Error> {

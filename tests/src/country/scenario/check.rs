@@ -87,8 +87,10 @@ fn build(notes: &mut Notes<'_>, path: &Path, file: raw::File) -> Option<Scenario
     if list.targets.is_empty() {
         notes.add(file.list.span().start, "list", "the list has no targets");
     }
-    let seconds = *file.seconds.get_ref();
+    let mut seconds = *file.seconds.get_ref();
     if seconds == 0 || seconds > MAX_SECONDS {
+        // Later checks shall not repeat this problem.
+        seconds = MAX_SECONDS;
         notes.add(file.seconds.span().start, "seconds", format!("must lie between 1 and {MAX_SECONDS}"));
     }
     let mut networks = Networks { notes, asns: BTreeMap::new(), prefixes: Vec::new() };
