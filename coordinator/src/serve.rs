@@ -28,12 +28,11 @@ const MAX_CREDENTIAL_BYTES: u64 = 64 * 1024;
 /// The first operator's credential, as it is kept in `operator.json`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Credential {
-    /// Where the coordinator is, as `host:port`.
-    address: String,
+    /// Where the coordinator is, as `host:port`; tried in this order.
+    addresses: Vec<String>,
     /// The coordinator's authority, which the operator's programs pin.
     ca_pem: String,
     /// The client certificate and its key.
-    #[serde(flatten)]
     identity: Identity,
 }
 
@@ -51,7 +50,7 @@ pub async fn serve(settings: Settings, ready: impl FnOnce(SocketAddr, SocketAddr
     let (listen, http) = (listener.local_addr()?, web_listener.local_addr()?);
     let addresses = advertised(&settings.advertise, listen);
     let tls = server_config(authority.certificate(), &authority.server_identity(&server_names(&addresses))?)?;
-    write_credential(&settings.data, &authority, &addresses[0])?;
+    write_credential(&settings.data, &authority, &addresses)?;
 
     if let Some(networks) = &settings.networks {
         tracing::info!(ranges = networks.len(), "the network table is loaded");
@@ -122,22 +121,26 @@ fn server_names(addresses: &[String]) -> Vec<String> {
     names
 }
 
-/// Writes the first operator's credential on the first start, and keeps its address true afterwards.
-fn write_credential(data: &Path, authority: &CertificateAuthority, address: &str) -> anyhow::Result<()> {
+/// Writes the first operator's credential on the first start, and keeps its addresses true afterwards.
+fn write_credential(
+    data: &Path,
+    authority: &CertificateAuthority,
+    addresses: &[String],
+) -> anyhow::Result<()> {
     let path = data.join("operator.json");
     let is_first = !path.exists();
     let credential = if is_first {
         let peer = PeerIdentity { role: PeerRole::Operator, name: "operator".to_owned() };
         let identity = authority.client_identity(&peer)?;
-        Credential { address: address.to_owned(), ca_pem: to_pem(authority.certificate()), identity }
+        Credential { addresses: addresses.to_vec(), ca_pem: to_pem(authority.certificate()), identity }
     } else {
         let bytes = read_bounded(&path, MAX_CREDENTIAL_BYTES)?;
         let held: Credential = serde_json::from_slice(&bytes)
             .with_context(|| format!("{} is damaged; move it away to get a new one", path.display()))?;
-        if held.address == address {
+        if held.addresses == addresses {
             return Ok(());
         }
-        Credential { address: address.to_owned(), ..held }
+        Credential { addresses: addresses.to_vec(), ..held }
     };
     write_private(&path, &serde_json::to_vec_pretty(&credential)?)?;
     if is_first {
