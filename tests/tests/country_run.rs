@@ -78,7 +78,7 @@ fn a_run_writes_what_was_true_and_what_was_said() {
     assert_eq!(truth["incidents"][0]["end"], serde_json::Value::Null, "the block outlasts the run");
     assert_eq!(result["incidents"], serde_json::json!([]));
     assert!(
-        errors(&output).contains("Nayatel (AS23674): TLS reset by server name: x.com"),
+        errors(&output).contains("Nayatel (AS23674): TLS reset by server name: X\n"),
         "{}",
         errors(&output)
     );

@@ -206,6 +206,12 @@ fn describe(scenario: &Scenario) -> ExitCode {
         scenario.rules.len(),
         scenario.length.as_secs(),
     );
+    if let Some(baseline) = scenario.baseline.as_ref().filter(|baseline| !baseline.exists()) {
+        println!(
+            "its baseline {} is missing; record it with country run FILE --record-baseline",
+            baseline.display()
+        );
+    }
     ExitCode::SUCCESS
 }
 

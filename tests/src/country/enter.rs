@@ -2,6 +2,7 @@
 
 use super::inside::Country;
 use super::launch::{Job, LaunchError, Report, Task};
+use super::progress::sentence;
 use super::run::{Ended, Run};
 use super::scenario::Scenario;
 use super::timeline::now_ms;
@@ -62,6 +63,9 @@ async fn shell(
 ) -> Result<ExitCode> {
     let asn = country.scenario.provider(provider).context("the provider was found before")?.asn;
     country.start_timeline(now_ms()).await?;
+    if command.is_empty() {
+        greet(&country.scenario, provider);
+    }
     let shell = std::env::var("SHELL").unwrap_or_else(|_| "/bin/sh".into());
     let (program, arguments) = match command {
         [program, arguments @ ..] => (program.as_str(), arguments),
@@ -79,4 +83,16 @@ async fn shell(
     };
     country.check_parts()?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// Tells people where they are and what is going to happen.
+fn greet(scenario: &Scenario, provider: &str) {
+    if let Some(provider) = scenario.provider(provider) {
+        let (name, asn, resolver) = (&provider.name, provider.asn, provider.resolver);
+        eprintln!("You are a subscriber of {name} ({asn}); its resolver is {resolver}. Leave with exit.");
+    }
+    for rule in &scenario.rules {
+        let (from, to) = (rule.from.as_secs(), rule.to.as_secs());
+        eprintln!("  from {from} s to {to} s  {}", sentence(scenario, rule));
+    }
 }

@@ -138,8 +138,23 @@ pub fn sentence(scenario: &Scenario, rule: &Rule) -> String {
         Whom::Everything => format!("{who}: {how}"),
         Whom::Named { hosts, addresses } => {
             let addresses = addresses.iter().map(ToString::to_string);
-            let whom: Vec<String> = hosts.iter().cloned().chain(addresses).collect();
+            let whom: Vec<String> = names(scenario, hosts).into_iter().chain(addresses).collect();
             format!("{who}: {how}: {}", whom.join(", "))
         }
     }
+}
+
+/// Writes whole services by their names and other hosts as such.
+fn names(scenario: &Scenario, hosts: &[String]) -> Vec<String> {
+    let mut rest: Vec<&String> = hosts.iter().collect();
+    let mut names: Vec<String> = Vec::new();
+    for listed in &scenario.list.targets {
+        let own = scenario.list.hosts_of(&listed.service);
+        if own.iter().all(|host| rest.contains(&host)) {
+            names.push(listed.service_name.clone());
+            rest.retain(|host| !own.contains(host));
+        }
+    }
+    names.extend(rest.into_iter().cloned());
+    names
 }
