@@ -50,7 +50,7 @@ pub async fn serve(settings: Settings, ready: impl FnOnce(SocketAddr, SocketAddr
     let (listen, http) = (listener.local_addr()?, web_listener.local_addr()?);
     let addresses = advertised(&settings.advertise, listen);
     let tls = server_config(authority.certificate(), &authority.server_identity(&server_names(&addresses))?)?;
-    write_credential(&settings.data, &authority, &addresses)?;
+    write_credential(&settings.data, &authority, &operator_addresses(&addresses, listen))?;
 
     if let Some(networks) = &settings.networks {
         tracing::info!(ranges = networks.len(), "the network table is loaded");
@@ -111,6 +111,16 @@ fn advertised(configured: &[String], listen: SocketAddr) -> Vec<String> {
         return vec![format!("127.0.0.1:{}", listen.port()), format!("localhost:{}", listen.port())];
     }
     configured.to_vec()
+}
+
+/// Operators often work on the coordinator's own machine, which may not reach the addresses that agents use.
+fn operator_addresses(advertised: &[String], listen: SocketAddr) -> Vec<String> {
+    let mut addresses = advertised.to_vec();
+    let own = format!("127.0.0.1:{}", listen.port());
+    if !addresses.contains(&own) && (listen.ip().is_unspecified() || listen.ip().is_loopback()) {
+        addresses.push(own);
+    }
+    addresses
 }
 
 fn server_names(addresses: &[String]) -> Vec<String> {
