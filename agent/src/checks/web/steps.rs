@@ -1,0 +1,95 @@
+//! The record of a check's steps, kept outside the futures that take them, so that a check that is cut short
+//! still reports what it saw.
+
+use faultline_model::{Engine, Fact, Failure, Layer, Observation};
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::time::Instant;
+
+/// As many as the wire takes.
+const MAX_STEPS: usize = 64;
+
+/// The steps of one check.
+#[derive(Debug)]
+pub(super) struct Steps {
+    began: Instant,
+    list: Mutex<Vec<Step>>,
+}
+
+#[derive(Debug)]
+struct Step {
+    observation: Observation,
+    is_finished: bool,
+}
+
+/// A step that was begun and has not ended.
+pub(super) struct Begun<'a> {
+    steps: &'a Steps,
+    index: Option<usize>,
+}
+
+impl Steps {
+    pub(super) fn begin() -> Self {
+        Self { began: Instant::now(), list: Mutex::default() }
+    }
+
+    /// Begins a step of the path that an ordinary program takes.
+    pub(super) fn on_path(&self, layer: Layer, hop: u8, peer: Option<SocketAddr>) -> Begun<'_> {
+        self.aside(layer, Engine::System, hop, peer)
+    }
+
+    /// Begins a step beside the path.
+    pub(super) fn aside(&self, layer: Layer, engine: Engine, hop: u8, peer: Option<SocketAddr>) -> Begun<'_> {
+        let mut list = self.list();
+        let index = (list.len() < MAX_STEPS).then_some(list.len());
+        if index.is_some() {
+            let at = self.began.elapsed();
+            let (took, failure, fact) = (std::time::Duration::ZERO, None, Fact::None);
+            let observation = Observation { layer, engine, hop, peer, at, took, failure, fact };
+            list.push(Step { observation, is_finished: false });
+        }
+        Begun { steps: self, index }
+    }
+
+    /// Ends every unfinished step with a failure.
+    pub(super) fn fail_unfinished(&self, failure: Failure) {
+        let elapsed = self.began.elapsed();
+        for step in self.list().iter_mut().filter(|step| !step.is_finished) {
+            step.observation.took = elapsed.saturating_sub(step.observation.at);
+            step.observation.failure = Some(failure.clone());
+            step.is_finished = true;
+        }
+    }
+
+    /// Returns the steps in the order in which they were begun.
+    pub(super) fn finish(self) -> Vec<Observation> {
+        let list = self.list.into_inner().unwrap_or_else(PoisonError::into_inner);
+        list.into_iter().map(|step| step.observation).collect()
+    }
+
+    fn list(&self) -> MutexGuard<'_, Vec<Step>> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Begun<'_> {
+    /// Notes what is known before the step ends.
+    pub(super) fn see(&self, fact: Fact) {
+        let mut list = self.steps.list();
+        if let Some(step) = self.index.and_then(|index| list.get_mut(index)) {
+            step.observation.fact = fact;
+        }
+    }
+
+    /// Ends the step.
+    pub(super) fn end(self, failure: Option<Failure>, fact: Fact) {
+        let elapsed = self.steps.began.elapsed();
+        let mut list = self.steps.list();
+        if let Some(step) = self.index.and_then(|index| list.get_mut(index)) {
+            step.observation.took = elapsed.saturating_sub(step.observation.at);
+            step.observation.failure = failure;
+            step.observation.fact = fact;
+            step.is_finished = true;
+        }
+    }
+}

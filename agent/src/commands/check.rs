@@ -1,0 +1,68 @@
+//! `check`: one measurement without any coordinator.
+
+use super::print::print_facts;
+use super::{Check, Failed, usage};
+use crate::checks::{self, Job};
+use crate::net::Net;
+use anyhow::Context;
+use faultline_model::{CheckKind, Depth, Measurement, MeasurementId, ResolverSpec, Target, Why};
+use faultline_runtime::{LogFormat, init_telemetry, now, random_bytes};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+const DEFAULT_RESOLVER: Ipv4Addr = Ipv4Addr::new(8, 8, 8, 8);
+const DEFAULT_DOH_URL: &str = "https://dns.google/dns-query";
+
+pub(super) async fn execute(arguments: &Check) -> Result<(), Failed> {
+    init_telemetry("warn", LogFormat::Text);
+    let target = Target::new(&with_scheme(&arguments.url)).map_err(usage)?;
+    let resolver = resolver(arguments)?;
+    let net = Arc::new(Net::new(&arguments.roots.load()?)?);
+    let known = checks::known(&net);
+    let check = known.get(&CheckKind::Web).context("the web check is not built in")?;
+    let depth = if arguments.full { Depth::Full } else { Depth::Light };
+    let (started_at, clock) = (now(), Instant::now());
+    let job = Job { target: target.clone(), depth, resolver: Some(resolver) };
+    let outcome = check.run(job).await?;
+    let measurement = Measurement {
+        id: MeasurementId::from_bytes(random_bytes()),
+        check: CheckKind::Web,
+        target,
+        depth,
+        why: Why::Routine,
+        token: None,
+        list_version: 0,
+        started_at,
+        duration: clock.elapsed(),
+        observations: outcome.observations,
+    };
+    if arguments.json {
+        println!("{}", serde_json::to_string(&measurement)?);
+    } else {
+        print_facts(&measurement, outcome.bytes);
+    }
+    Ok(())
+}
+
+/// People type `youtube.com`.
+fn with_scheme(text: &str) -> String {
+    if text.contains("://") { text.to_owned() } else { format!("https://{text}") }
+}
+
+fn resolver(arguments: &Check) -> Result<ResolverSpec, Failed> {
+    let google = |port| SocketAddr::new(IpAddr::V4(DEFAULT_RESOLVER), port);
+    let (doh_url, doh_address) = match &arguments.resolver_doh {
+        None => (DEFAULT_DOH_URL.to_owned(), google(443)),
+        Some(text) => {
+            let wrong = || usage(format!("--resolver-doh {text:?}: use URL@ADDR:443"));
+            let (url, address) = text.rsplit_once('@').ok_or_else(wrong)?;
+            let address = address.parse::<SocketAddr>().ok();
+            let address =
+                address.or_else(|| Some(SocketAddr::new(text.rsplit_once('@')?.1.parse().ok()?, 443)));
+            (url.to_owned(), address.ok_or_else(wrong)?)
+        }
+    };
+    let udp = arguments.resolver_udp.unwrap_or_else(|| google(53));
+    Ok(ResolverSpec { name: "check".into(), udp, doh_url, doh_address })
+}

@@ -1,0 +1,67 @@
+//! A measurement for people: step by step, with timing, coloured on terminals only.
+
+use anstream::println;
+use faultline_model::{Engine, Fact, Layer, Measurement, Observation};
+use owo_colors::OwoColorize;
+
+/// Prints what was seen, and that this is no judgement.
+pub(super) fn print_facts(measurement: &Measurement, bytes: u64) {
+    println!("{}", measurement.target.bold());
+    println!("{}", "   at ms  took  hop  step".dimmed());
+    for step in &measurement.observations {
+        let (at, took) = (step.at.as_millis(), step.took.as_millis());
+        let way = way(step);
+        match &step.failure {
+            None => println!("{at:>8} {took:>5} {:>4}  {way:<34} {}  {}", step.hop, "ok".green(), seen(step)),
+            Some(failure) => {
+                println!("{at:>8} {took:>5} {:>4}  {way:<34} {}  {}", step.hop, failure.red(), seen(step));
+            }
+        }
+    }
+    let total = measurement.duration.as_millis();
+    println!("{}", format!("{total} ms, about {} KB on the wire", bytes.div_ceil(1000)).dimmed());
+    println!(
+        "These are facts about one attempt from one place. They do not say whether anything is blocked: \
+         that takes other places at the same time."
+    );
+}
+
+fn way(step: &Observation) -> String {
+    let layer = match step.layer {
+        Layer::Dns => "DNS",
+        Layer::Tcp => "TCP",
+        Layer::Tls => "TLS",
+        Layer::Http => "HTTP",
+    };
+    let peer = step.peer.map(|peer| peer.to_string()).unwrap_or_default();
+    match (step.layer, step.engine) {
+        (Layer::Dns, Engine::System) => format!("{layer}  system resolver"),
+        (_, Engine::Udp) => format!("{layer}  UDP {peer}"),
+        (_, Engine::Doh) => format!("{layer}  HTTPS {peer}"),
+        (_, Engine::System) => format!("{layer:<4} {peer}"),
+    }
+}
+
+fn seen(step: &Observation) -> String {
+    match &step.fact {
+        Fact::None => String::new(),
+        Fact::Dns(dns) => {
+            let addresses: Vec<String> = dns.addresses.iter().map(ToString::to_string).collect();
+            format!("{} {}", dns.hostname, addresses.join(" "))
+        }
+        Fact::Tls(tls) => join(&[&tls.version, &tls.alpn, &tls.certificate_issuer]),
+        Fact::Http(http) if http.status == 0 => http.url.clone(),
+        Fact::Http(http) => {
+            let more = if http.is_truncated { "+" } else { "" };
+            let body = format!("{} {}{more} bytes", http.status, http.body_bytes);
+            let title = if http.title.is_empty() { String::new() } else { format!("{:?}", http.title) };
+            let location =
+                if http.location.is_empty() { String::new() } else { format!("-> {}", http.location) };
+            join(&[&body, &title, &location])
+        }
+    }
+}
+
+fn join(parts: &[&str]) -> String {
+    parts.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,38 @@
+//! A public resolver over HTTPS (RFC 8484), at its known address: no other name has to be resolved for it.
+
+use super::Answer;
+use super::message::Question;
+use crate::net::http::{Ask, exchange};
+use crate::net::{Purpose, Session, tls};
+use faultline_model::{Failure, ResolverSpec};
+use hickory_proto::rr::RecordType;
+use std::time::Duration;
+use tokio::time::timeout;
+use url::Url;
+
+const MAX_REPLY_BYTES: usize = 4096;
+
+/// Asks for a name's IPv4 addresses within a deadline.
+///
+/// # Errors
+/// Returns the failure's code, also where the way to the resolver failed.
+pub async fn resolve(session: &Session, resolver: &ResolverSpec, host: &str, deadline: Duration) -> Answer {
+    timeout(deadline, ask(session, resolver, host)).await.unwrap_or(Err(Failure::Timeout))
+}
+
+async fn ask(session: &Session, resolver: &ResolverSpec, host: &str) -> Answer {
+    let url = Url::parse(&resolver.doh_url).map_err(|_| Failure::DnsMisbehaving)?;
+    let name = url.host_str().filter(|_| url.scheme() == "https").ok_or(Failure::DnsMisbehaving)?;
+    // The id is 0 so that answers can be cached, as the RFC advises.
+    let question = Question::new(host, RecordType::A, 0)?;
+    let stream = session.connect(resolver.doh_address, Purpose::PublicResolver).await?;
+    let ending = stream.ending();
+    let (fact, shaken) = tls::handshake(session, stream, name).await;
+    let ask = Ask::dns(&url, question.to_bytes()?, MAX_REPLY_BYTES);
+    let (reply, ended) = exchange(shaken?, fact.alpn == "h2", &ending, ask).await;
+    ended?;
+    if reply.status != 200 || reply.is_truncated {
+        return Err(Failure::DnsMisbehaving);
+    }
+    question.read(&reply.body).map_or(Err(Failure::DnsMisbehaving), |reply| reply.answer)
+}

@@ -1,0 +1,146 @@
+//! The one way to the network for everything that is measured.
+//!
+//! [`Net`] holds what all checks share; a [`Session`] belongs to one check: it reads the machine's own networks once,
+//! counts every byte, and opens each socket only after [`AddressPolicy`] permits it. It resolves no name by itself, so
+//! an address that is connected to is the one that was recorded, and a name cannot change its answer in between.
+//! Every step has a deadline and fails with exactly one [`Failure`].
+
+mod address;
+pub mod dns;
+mod failure;
+pub mod http;
+mod local;
+mod meter;
+pub mod tls;
+
+pub use address::{AddressPolicy, Denied, Purpose, is_public};
+pub use failure::{failure_of_io, failure_of_tls};
+pub use local::LocalNetworks;
+pub use meter::{Meter, Metered};
+
+use dns::SystemResolvers;
+use faultline_model::Failure;
+use rustls_pki_types::CertificateDer;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tls::{TlsSetupError, Trust};
+use tokio::net::{TcpStream, UdpSocket};
+
+/// A resolver that has not answered by then never will.
+pub const DNS_DEADLINE: Duration = Duration::from_secs(4);
+/// Deadline of a TCP connection.
+pub const TCP_DEADLINE: Duration = Duration::from_secs(10);
+/// Deadline of a TLS handshake.
+pub const TLS_DEADLINE: Duration = Duration::from_secs(10);
+/// Deadline of an HTTP exchange, from the request to the last byte that is read.
+pub const HTTP_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Which authorities sign the certificates of measured sites.
+#[derive(Clone, Debug, Default)]
+pub enum Roots {
+    /// Mozilla's, built in.
+    #[default]
+    Mozilla,
+    /// These and no others, as in test networks.
+    Only(Vec<CertificateDer<'static>>),
+}
+
+/// What all checks share.
+#[derive(Debug)]
+pub struct Net {
+    /// Fixed rules in tests; in the program they follow the networks in which the machine stands.
+    fixed_policy: Option<AddressPolicy>,
+    trust: Trust,
+    resolvers: SystemResolvers,
+}
+
+impl Net {
+    /// Makes the network of a real machine.
+    ///
+    /// # Errors
+    /// Refuses roots that are no certificates.
+    pub fn new(roots: &Roots) -> Result<Self, TlsSetupError> {
+        Ok(Self { fixed_policy: None, trust: Trust::new(roots)?, resolvers: SystemResolvers::File })
+    }
+
+    /// Makes a network with given rules and system resolvers, as tests need.
+    ///
+    /// # Errors
+    /// Refuses roots that are no certificates.
+    pub fn with_policy(
+        roots: &Roots,
+        policy: AddressPolicy,
+        resolvers: Vec<SocketAddr>,
+    ) -> Result<Self, TlsSetupError> {
+        let resolvers = SystemResolvers::Fixed(resolvers);
+        Ok(Self { fixed_policy: Some(policy), trust: Trust::new(roots)?, resolvers })
+    }
+
+    /// Opens one check's view of the network.
+    #[must_use]
+    pub fn session(self: &Arc<Self>) -> Session {
+        let policy = self.fixed_policy.clone();
+        let policy = policy.unwrap_or_else(|| AddressPolicy::new(LocalNetworks::read()));
+        Session { net: Arc::clone(self), policy, meter: Arc::new(Meter::default()) }
+    }
+}
+
+/// One check's view of the network.
+#[derive(Debug)]
+pub struct Session {
+    net: Arc<Net>,
+    policy: AddressPolicy,
+    meter: Arc<Meter>,
+}
+
+impl Session {
+    /// Says whether an address may be connected to.
+    #[must_use]
+    pub fn permits(&self, peer: SocketAddr, purpose: Purpose) -> bool {
+        self.policy.permit(peer, purpose).is_ok()
+    }
+
+    /// Returns about how many bytes went over the wire so far.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.meter.bytes()
+    }
+
+    /// Connects to an address.
+    ///
+    /// # Errors
+    /// Returns the failure's code; a denied address is one.
+    pub async fn connect(&self, peer: SocketAddr, purpose: Purpose) -> Result<Metered<TcpStream>, Failure> {
+        let peer = self.policy.permit(peer, purpose).map_err(|_| Failure::AddressDenied)?;
+        self.meter.add_connection();
+        let stream = within(TCP_DEADLINE, TcpStream::connect(peer)).await?;
+        // Only a hint; a connection without it is slower, not wrong.
+        let _ = stream.set_nodelay(true);
+        Ok(Metered::new(stream, Arc::clone(&self.meter)))
+    }
+
+    /// Opens a UDP socket that talks to one resolver only.
+    async fn udp(&self, peer: SocketAddr, purpose: Purpose) -> Result<UdpSocket, Failure> {
+        let peer = self.policy.permit(peer, purpose).map_err(|_| Failure::AddressDenied)?;
+        let any: SocketAddr =
+            if peer.is_ipv4() { ([0u8; 4], 0).into() } else { (std::net::Ipv6Addr::UNSPECIFIED, 0).into() };
+        let socket = UdpSocket::bind(any).await.map_err(|e| failure_of_io(&e))?;
+        socket.connect(peer).await.map_err(|e| failure_of_io(&e))?;
+        Ok(socket)
+    }
+
+    fn trust(&self) -> &Trust {
+        &self.net.trust
+    }
+}
+
+/// Bounds a step of sockets: an error or a lapsed deadline becomes a code.
+async fn within<T>(deadline: Duration, step: impl Future<Output = std::io::Result<T>>) -> Result<T, Failure> {
+    match tokio::time::timeout(deadline, step).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(failure_of_io(&error)),
+        Err(_) => Err(Failure::Timeout),
+    }
+}

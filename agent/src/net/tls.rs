@@ -1,0 +1,151 @@
+//! Measured TLS: a handshake that keeps the certificate's facts also when it fails.
+
+use super::{Metered, Roots, Session, TLS_DEADLINE, within};
+use aws_lc_rs::digest;
+use data_encoding::HEXLOWER;
+use faultline_model::{Failure, TlsFact};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::aws_lc_rs as provider;
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, client::Resumption};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+const MAX_ISSUER_CHARS: usize = 200;
+
+/// A TLS connection that is measured.
+pub type MeasuredTls = TlsStream<Metered<TcpStream>>;
+
+/// Why measured TLS cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsSetupError {
+    /// A root is no certificate.
+    #[error("a root certificate cannot be read")]
+    Root(#[source] rustls::Error),
+    /// There are no roots at all.
+    #[error("cannot verify certificates with these roots")]
+    Verifier(#[source] rustls::client::VerifierBuilderError),
+    /// The TLS library refuses its own defaults.
+    #[error("cannot set up TLS")]
+    Protocol(#[source] rustls::Error),
+}
+
+/// Whom measured TLS trusts, and how it greets.
+#[derive(Debug)]
+pub(crate) struct Trust {
+    verifier: Arc<WebPkiServerVerifier>,
+    config: ClientConfig,
+}
+
+impl Trust {
+    pub(crate) fn new(roots: &Roots) -> Result<Self, TlsSetupError> {
+        let mut store = RootCertStore::empty();
+        match roots {
+            Roots::Mozilla => store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+            Roots::Only(certificates) => {
+                for certificate in certificates {
+                    store.add(certificate.clone()).map_err(TlsSetupError::Root)?;
+                }
+            }
+        }
+        // The provider offers X25519MLKEM768 first, as browsers do.
+        let crypto = Arc::new(provider::default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&crypto))
+            .build()
+            .map_err(TlsSetupError::Verifier)?;
+        let mut config = ClientConfig::builder_with_provider(crypto)
+            .with_safe_default_protocol_versions()
+            .map_err(TlsSetupError::Protocol)?
+            .with_webpki_verifier(Arc::clone(&verifier))
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        // A resumed session shows no certificate, and would link one check to the next.
+        config.resumption = Resumption::disabled();
+        Ok(Self { verifier, config })
+    }
+}
+
+/// Shakes hands. The fact holds what was seen until the handshake ended, well or not.
+pub async fn handshake(
+    session: &Session,
+    stream: Metered<TcpStream>,
+    host: &str,
+) -> (TlsFact, Result<MeasuredTls, Failure>) {
+    let mut fact = TlsFact { server_name: host.to_owned(), ..TlsFact::default() };
+    let Ok(name) = ServerName::try_from(host.to_owned()) else {
+        return (fact, Err(Failure::SslInvalidHostname));
+    };
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let recorder = Recorder { verifier: Arc::clone(&session.trust().verifier), seen: Arc::clone(&seen) };
+    let mut config = session.trust().config.clone();
+    config.dangerous().set_certificate_verifier(Arc::new(recorder));
+    let ended = within(TLS_DEADLINE, TlsConnector::from(Arc::new(config)).connect(name, stream)).await;
+    let seen = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
+    fact.certificate_sha256 = seen.sha256;
+    fact.certificate_issuer = seen.issuer;
+    if let Ok(stream) = &ended {
+        let connection = stream.get_ref().1;
+        fact.version =
+            connection.protocol_version().and_then(|v| v.as_str()).unwrap_or_default().replace("v1_", "v1.");
+        fact.alpn = String::from_utf8_lossy(connection.alpn_protocol().unwrap_or_default()).into_owned();
+    }
+    (fact, ended)
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    sha256: String,
+    issuer: String,
+}
+
+/// Verifies as the ordinary verifier does, and notes the end certificate's facts before it judges.
+#[derive(Debug)]
+struct Recorder {
+    verifier: Arc<WebPkiServerVerifier>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+impl ServerCertVerifier for Recorder {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let sha256 = HEXLOWER.encode(digest::digest(&digest::SHA256, end_entity).as_ref());
+        let issuer = match X509Certificate::from_der(end_entity) {
+            Ok((_, parsed)) => parsed.issuer().to_string().chars().take(MAX_ISSUER_CHARS).collect(),
+            Err(_) => String::new(),
+        };
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Seen { sha256, issuer };
+        self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
+}

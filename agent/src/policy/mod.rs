@@ -1,0 +1,279 @@
+//! What this agent agrees to do. Nothing that a coordinator sends goes past here.
+//!
+//! A check is run only if (check, target) stands in the signed list that is held and has not lapsed, if neither the
+//! list's limits nor the agent's own are exceeded, and if the volunteer's budget pays for it. Everything else is
+//! refused with a reason that is counted and shown. The module is pure: the moment is passed in, and the [`Ledger`]
+//! that the caller keeps on disk makes a restart refill nothing.
+
+mod budget;
+
+pub use budget::{Budget, Lack, Purse, Terms, expected_bytes};
+
+use faultline_model::{CheckKind, Depth, ResolverSpec, Target, Task, TaskList, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+/// Between two routine runs of one (check, target), whatever the list says.
+pub const OWN_FLOOR: Duration = Duration::from_secs(30);
+/// The time over which confirmations of one target are counted.
+const CONFIRMATION_WINDOW: Duration = Duration::from_secs(300);
+/// The time over which all confirmations are counted.
+const CONFIRMATION_HOUR: Duration = Duration::from_secs(3600);
+/// Tokens that are remembered, so that a request that comes twice is done once.
+const REMEMBERED_TOKENS: usize = 256;
+
+/// Why something is not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Refusal {
+    /// No signed list is held.
+    NoList,
+    /// The list that is held has lapsed.
+    ListExpired,
+    /// The (check, target) does not stand in the list.
+    NotInList,
+    /// The message cannot be read.
+    Malformed,
+    /// This agent does not know the check.
+    UnknownCheck,
+    /// The last run was too short ago.
+    TooSoon,
+    /// A period below the least interval; the least interval is used instead.
+    PeriodTooShort,
+    /// The schedule names a (check, target) twice.
+    DuplicateEntry,
+    /// The schedule is larger than any list.
+    TooManyEntries,
+    /// Enough confirmations of this target.
+    ConfirmationsPerTarget,
+    /// Enough confirmations in this hour.
+    ConfirmationsPerHour,
+    /// The confirmation's token was seen before.
+    RepeatedToken,
+    /// The confirmation lapsed before it could be run.
+    TooLate,
+    /// The day's checks are used up for now.
+    BudgetChecks,
+    /// The day's bytes are used up for now.
+    BudgetBytes,
+    /// Too much is under way.
+    Busy,
+    /// The volunteer has paused measuring.
+    Paused,
+}
+
+impl Refusal {
+    /// Returns a stable code for counters and `status`.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::NoList => "no_list",
+            Self::ListExpired => "list_expired",
+            Self::NotInList => "not_in_list",
+            Self::Malformed => "malformed",
+            Self::UnknownCheck => "unknown_check",
+            Self::TooSoon => "too_soon",
+            Self::PeriodTooShort => "period_too_short",
+            Self::DuplicateEntry => "duplicate_entry",
+            Self::TooManyEntries => "too_many_entries",
+            Self::ConfirmationsPerTarget => "confirmations_per_target",
+            Self::ConfirmationsPerHour => "confirmations_per_hour",
+            Self::RepeatedToken => "repeated_token",
+            Self::TooLate => "too_late",
+            Self::BudgetChecks => "budget_checks",
+            Self::BudgetBytes => "budget_bytes",
+            Self::Busy => "busy",
+            Self::Paused => "paused",
+        }
+    }
+}
+
+/// What was done so far, as far as it limits what may be done next. Kept on disk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ledger {
+    budget: Budget,
+    /// The last routine run of each (check, target), for as long as it matters.
+    routine: BTreeMap<CheckKind, BTreeMap<String, Timestamp>>,
+    /// Confirmations of the last hour.
+    confirmations: VecDeque<(String, Timestamp)>,
+    tokens: VecDeque<String>,
+}
+
+impl Ledger {
+    /// Makes the ledger of an agent that has done nothing yet.
+    #[must_use]
+    pub fn new(terms: &Terms, now: Timestamp) -> Self {
+        Self {
+            budget: Budget::full(terms, now),
+            routine: BTreeMap::new(),
+            confirmations: VecDeque::new(),
+            tokens: VecDeque::new(),
+        }
+    }
+}
+
+/// Permission for one check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The version of the list that allows it.
+    pub list_version: u64,
+    /// The list's resolver for second opinions.
+    pub resolver: Option<ResolverSpec>,
+    purse: Purse,
+    expected: u64,
+}
+
+/// The agent's policy.
+#[derive(Debug)]
+pub struct Policy {
+    terms: Terms,
+    kinds: BTreeSet<CheckKind>,
+    list: Option<TaskList>,
+    ledger: Ledger,
+}
+
+impl Policy {
+    /// Makes the policy of an agent that knows some kinds of checks.
+    #[must_use]
+    pub fn new(terms: Terms, kinds: BTreeSet<CheckKind>, list: Option<TaskList>, ledger: Ledger) -> Self {
+        Self { terms, kinds, list, ledger }
+    }
+
+    /// Returns the list that is held.
+    #[must_use]
+    pub const fn list(&self) -> Option<&TaskList> {
+        self.list.as_ref()
+    }
+
+    /// Takes a list whose signatures were verified.
+    pub fn set_list(&mut self, list: TaskList) {
+        self.list = Some(list);
+    }
+
+    /// Returns what has to be kept on disk.
+    #[must_use]
+    pub const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Returns the volunteer's terms.
+    #[must_use]
+    pub const fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// Returns the share of a purse that is left, 0 to 1.
+    #[must_use]
+    pub fn left(&self, purse: Purse) -> f64 {
+        self.ledger.budget.left(&self.terms, purse)
+    }
+
+    /// Returns the least time between two routine runs of one (check, target).
+    #[must_use]
+    pub fn least_interval(&self) -> Duration {
+        let list = self.list.as_ref().map_or(0, |list| list.limits.min_interval_s);
+        Duration::from_secs(list.into()).max(OWN_FLOOR)
+    }
+
+    /// Returns when a (check, target) was last run routinely.
+    #[must_use]
+    pub fn last_run(&self, check: CheckKind, target: &Target) -> Option<Timestamp> {
+        self.ledger.routine.get(&check)?.get(target.as_str()).copied()
+    }
+
+    /// Says whether the held list allows a check of a target now.
+    ///
+    /// # Errors
+    /// Returns why not.
+    pub fn allows(&self, check: CheckKind, target: &Target, now: Timestamp) -> Result<&TaskList, Refusal> {
+        let list = self.list.as_ref().ok_or(Refusal::NoList)?;
+        if list.expires_at <= now {
+            return Err(Refusal::ListExpired);
+        }
+        if !self.kinds.contains(&check) {
+            return Err(Refusal::UnknownCheck);
+        }
+        if list.allows(check, target) { Ok(list) } else { Err(Refusal::NotInList) }
+    }
+
+    /// Permits one routine run and enters it into the ledger.
+    ///
+    /// # Errors
+    /// Returns why not; the ledger is unchanged then.
+    pub fn admit_routine(
+        &mut self,
+        check: CheckKind,
+        target: &Target,
+        depth: Depth,
+        now: Timestamp,
+    ) -> Result<Grant, Refusal> {
+        let list = self.allows(check, target, now)?;
+        let (version, resolver) = (list.version, list.resolvers.first().cloned());
+        // A run in the future means that the clock was set back; it limits nothing.
+        let last = self.last_run(check, target).filter(|last| *last <= now);
+        if last.is_some_and(|last| now.since(last) < self.least_interval()) {
+            return Err(Refusal::TooSoon);
+        }
+        let grant = self.pay(Purse::Routine, depth, (version, resolver), now)?;
+        let runs = self.ledger.routine.entry(check).or_default();
+        // Targets of former lists are forgotten once they limit nothing.
+        runs.retain(|_, last| now.since(*last) < Duration::from_secs(86_400));
+        runs.insert(target.to_string(), now);
+        Ok(grant)
+    }
+
+    /// Permits one confirmation and enters it into the ledger.
+    ///
+    /// # Errors
+    /// Returns why not; the ledger is unchanged then.
+    pub fn admit_confirmation(&mut self, task: &Task, now: Timestamp) -> Result<Grant, Refusal> {
+        let list = self.allows(task.check, &task.target, now)?;
+        let (version, resolver) = (list.version, list.resolvers.first().cloned());
+        let per_target = list.limits.confirmations_per_target.min(self.terms.confirmations_per_target);
+        if self.ledger.tokens.iter().any(|token| token == task.token.as_str()) {
+            return Err(Refusal::RepeatedToken);
+        }
+        let is_recent = |at: Timestamp, window| at <= now && now.since(at) < window;
+        self.ledger.confirmations.retain(|(_, at)| is_recent(*at, CONFIRMATION_HOUR));
+        let same = |(target, at): &&(String, Timestamp)| {
+            target == task.target.as_str() && is_recent(*at, CONFIRMATION_WINDOW)
+        };
+        if self.ledger.confirmations.iter().filter(same).count() >= per_target as usize {
+            return Err(Refusal::ConfirmationsPerTarget);
+        }
+        if self.ledger.confirmations.len() >= self.terms.confirmations_per_hour as usize {
+            return Err(Refusal::ConfirmationsPerHour);
+        }
+        let grant = self.pay(Purse::Reserve, task.depth, (version, resolver), now)?;
+        self.ledger.confirmations.push_back((task.target.to_string(), now));
+        self.ledger.tokens.push_back(task.token.to_string());
+        if self.ledger.tokens.len() > REMEMBERED_TOKENS {
+            self.ledger.tokens.pop_front();
+        }
+        Ok(grant)
+    }
+
+    /// Enters what a permitted check really cost.
+    pub fn settle(&mut self, grant: &Grant, bytes: u64) {
+        self.ledger.budget.settle(&self.terms, grant.purse, (grant.expected, bytes));
+    }
+
+    fn pay(
+        &mut self,
+        purse: Purse,
+        depth: Depth,
+        (list_version, resolver): (u64, Option<ResolverSpec>),
+        now: Timestamp,
+    ) -> Result<Grant, Refusal> {
+        let expected = expected_bytes(depth);
+        self.ledger.budget.take(&self.terms, purse, expected, now).map_err(|lack| match lack {
+            Lack::Checks => Refusal::BudgetChecks,
+            Lack::Bytes => Refusal::BudgetBytes,
+        })?;
+        Ok(Grant { list_version, resolver, purse, expected })
+    }
+}
+
+#[cfg(test)]
+mod tests;

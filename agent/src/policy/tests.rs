@@ -1,0 +1,176 @@
+//! What the policy refuses.
+
+use super::*;
+use faultline_model::{Category, Limits, Role, ServiceId, TargetSpec, TaskToken};
+use faultline_proto::agent::BudgetClass;
+
+const START: i64 = 1_705_758_000_000;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_unix_ms(START + seconds * 1000)
+}
+
+fn target(name: &str) -> Target {
+    Target::new(&format!("https://{name}/")).expect("a target")
+}
+
+fn list(names: &[String]) -> TaskList {
+    let spec = |name: &String| TargetSpec {
+        target: target(name),
+        service: ServiceId::new("x").expect("a service"),
+        service_name: "X".into(),
+        role: Role::Site,
+        category: Category::new("GRP").expect("a category"),
+        checks: vec![CheckKind::Web],
+    };
+    TaskList {
+        name: "core".into(),
+        version: 4,
+        issued_at: at(-100),
+        expires_at: at(86_400 * 2),
+        limits: Limits::default(),
+        resolvers: vec![],
+        targets: names.iter().map(spec).collect(),
+    }
+}
+
+fn policy(class: BudgetClass) -> Policy {
+    let terms = Terms::of(class, false);
+    let names: Vec<String> =
+        (0..100).map(|n| format!("t{n}.example.com")).chain(["x.com".into(), "y.com".into()]).collect();
+    let kinds = BTreeSet::from([CheckKind::Web]);
+    Policy::new(terms, kinds, Some(list(&names)), Ledger::new(&terms, at(0)))
+}
+
+fn standard() -> Policy {
+    policy(BudgetClass::Standard)
+}
+
+fn confirmation(name: &str, number: u32) -> Task {
+    Task {
+        check: CheckKind::Web,
+        target: target(name),
+        depth: Depth::Light,
+        token: TaskToken::new(format!("c{number}")).expect("a token"),
+    }
+}
+
+fn routine(policy: &mut Policy, name: &str, now: Timestamp) -> Result<Grant, Refusal> {
+    policy.admit_routine(CheckKind::Web, &target(name), Depth::Light, now)
+}
+
+#[test]
+fn without_a_list_after_its_end_or_outside_of_it_nothing_is_done() {
+    let mut policy = standard();
+    assert_eq!(routine(&mut policy, "victim.org", at(0)), Err(Refusal::NotInList));
+    assert_eq!(policy.admit_confirmation(&confirmation("victim.org", 1), at(0)), Err(Refusal::NotInList));
+    assert_eq!(routine(&mut policy, "x.com", at(86_400 * 2)), Err(Refusal::ListExpired));
+    policy.list = None;
+    assert_eq!(routine(&mut policy, "x.com", at(0)), Err(Refusal::NoList));
+    let mut ignorant = standard();
+    ignorant.kinds.clear();
+    assert_eq!(routine(&mut ignorant, "x.com", at(0)), Err(Refusal::UnknownCheck));
+}
+
+#[test]
+fn another_page_of_a_listed_host_is_another_target() {
+    let mut policy = standard();
+    let other = Target::new("https://x.com/search?q=1").expect("a target");
+    let refused = policy.admit_routine(CheckKind::Web, &other, Depth::Light, at(0));
+    assert_eq!(refused, Err(Refusal::NotInList));
+}
+
+#[test]
+fn a_target_is_never_run_more_often_than_the_list_and_the_agent_allow() {
+    let mut policy = standard();
+    assert!(routine(&mut policy, "x.com", at(0)).is_ok());
+    assert_eq!(routine(&mut policy, "x.com", at(59)), Err(Refusal::TooSoon));
+    assert!(routine(&mut policy, "y.com", at(59)).is_ok(), "another target is not affected");
+    assert!(routine(&mut policy, "x.com", at(60)).is_ok());
+    policy.list.as_mut().expect("a list").limits.min_interval_s = 1;
+    assert_eq!(policy.least_interval(), OWN_FLOOR);
+    assert_eq!(routine(&mut policy, "x.com", at(89)), Err(Refusal::TooSoon));
+    assert!(routine(&mut policy, "x.com", at(90)).is_ok());
+}
+
+#[test]
+fn a_clock_that_was_set_back_does_not_silence_a_target_for_years() {
+    let mut policy = standard();
+    assert!(routine(&mut policy, "x.com", at(1000)).is_ok());
+    assert!(routine(&mut policy, "x.com", at(0)).is_ok());
+}
+
+#[test]
+fn of_a_hundred_confirmations_of_one_target_two_are_done_in_five_minutes() {
+    let mut policy = standard();
+    let mut done = |from: u32, now| {
+        (from..from + 100)
+            .filter(|n| policy.admit_confirmation(&confirmation("x.com", *n), now).is_ok())
+            .count()
+    };
+    assert_eq!(done(0, at(0)), 2);
+    assert_eq!(done(100, at(299)), 0);
+    assert_eq!(done(200, at(300)), 2);
+    let mut small = policy_of_small();
+    assert!(small.admit_confirmation(&confirmation("x.com", 1), at(0)).is_ok());
+    let refused = small.admit_confirmation(&confirmation("x.com", 2), at(0));
+    assert_eq!(refused, Err(Refusal::ConfirmationsPerTarget));
+}
+
+fn policy_of_small() -> Policy {
+    policy(BudgetClass::Small)
+}
+
+#[test]
+fn forty_confirmations_an_hour_are_enough() {
+    let mut policy = standard();
+    let all = (0..100).map(|n| confirmation(&format!("t{n}.example.com"), n));
+    let done = all.filter(|task| policy.admit_confirmation(task, at(0)).is_ok()).count();
+    assert_eq!(done, 40);
+    let refused = policy.admit_confirmation(&confirmation("x.com", 500), at(3599));
+    assert_eq!(refused, Err(Refusal::ConfirmationsPerHour));
+    assert!(policy.admit_confirmation(&confirmation("x.com", 501), at(3600)).is_ok());
+}
+
+#[test]
+fn a_list_may_forbid_confirmations_altogether() {
+    let mut policy = standard();
+    policy.list.as_mut().expect("a list").limits.confirmations_per_target = 0;
+    let refused = policy.admit_confirmation(&confirmation("x.com", 1), at(0));
+    assert_eq!(refused, Err(Refusal::ConfirmationsPerTarget));
+}
+
+#[test]
+fn a_request_that_comes_twice_is_done_once() {
+    let mut policy = standard();
+    assert!(policy.admit_confirmation(&confirmation("x.com", 1), at(0)).is_ok());
+    assert_eq!(policy.admit_confirmation(&confirmation("x.com", 1), at(1)), Err(Refusal::RepeatedToken));
+}
+
+#[test]
+fn a_restart_refills_nothing() {
+    let mut policy = standard();
+    let spent =
+        (0..100).filter(|n| routine(&mut policy, &format!("t{n}.example.com"), at(0)).is_ok()).count();
+    assert_eq!(spent, 87, "an hour's worth");
+    (0..2).for_each(|n| {
+        policy.admit_confirmation(&confirmation("x.com", n), at(0)).expect("permitted");
+    });
+    let saved = serde_json::to_vec(policy.ledger()).expect("saved");
+    let ledger: Ledger = serde_json::from_slice(&saved).expect("restored");
+    let mut restarted = standard();
+    restarted.ledger = ledger;
+    assert_eq!(routine(&mut restarted, "t99.example.com", at(1)), Err(Refusal::BudgetChecks));
+    assert_eq!(routine(&mut restarted, "t0.example.com", at(1)), Err(Refusal::TooSoon));
+    let again = restarted.admit_confirmation(&confirmation("x.com", 9), at(1));
+    assert_eq!(again, Err(Refusal::ConfirmationsPerTarget));
+    assert_eq!(restarted.admit_confirmation(&confirmation("x.com", 1), at(1)), Err(Refusal::RepeatedToken));
+}
+
+#[test]
+fn routine_work_never_touches_what_is_kept_for_confirmations() {
+    let mut policy = standard();
+    (0..100).for_each(|n| drop(routine(&mut policy, &format!("t{n}.example.com"), at(0))));
+    assert!(policy.admit_confirmation(&confirmation("x.com", 1), at(0)).is_ok());
+    assert!(policy.left(Purse::Routine) < 0.02 && policy.left(Purse::Reserve) > 0.99);
+}
