@@ -130,15 +130,18 @@ impl Home {
                 .source(e)
                 .hint("`faultline-coordinator serve` writes operator.json into its --data folder at its first start")
         })?;
-        Credential::parse(&bytes, from)?;
+        let offered = Credential::parse(&bytes, from)?;
         if self.credential.exists() {
             let held = read_bounded(&self.credential, MAX_BYTES).map_err(unusable)?;
             if held == bytes {
                 return Ok(false);
             }
-            let path = self.credential.display();
-            return Err(Trouble::new(Exit::Refused, format!("{path} belongs to another coordinator"))
-                .hint(format!("use another --home for this coordinator, or remove {path} first")));
+            // The same coordinator writes its file anew when its addresses change.
+            if Credential::parse(&held, &self.credential)?.ca_pem != offered.ca_pem {
+                let path = self.credential.display();
+                return Err(Trouble::new(Exit::Refused, format!("{path} belongs to another coordinator"))
+                    .hint(format!("use another --home for this coordinator, or remove {path} first")));
+            }
         }
         write_private(&self.credential, &bytes).map_err(unusable)?;
         Ok(true)

@@ -70,6 +70,11 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
+/// Writes a number with its noun, `1 agent` or `3 agents`.
+pub(crate) fn counted(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,5 +89,6 @@ mod tests {
             ["9 s", "1 min 10 s", "2 h 1 min", "1 d 1 h"]
         );
         assert_eq!([grouped(7), grouped(6048), grouped(1_234_567)], ["7", "6,048", "1,234,567"]);
+        assert_eq!([counted(1, "agent"), counted(3, "agent")], ["1 agent", "3 agents"]);
     }
 }

@@ -110,7 +110,8 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     eprintln!("{} {error}", "error:".red().bold());
     let mut said = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !said.contains(&cause) {
+        // tonic's own layers say nothing that the error below them does not say better.
+        if !said.contains(&cause) && !matches!(cause.as_str(), "transport error" | "tcp connect error") {
             eprintln!("  because: {cause}");
         }
         said = cause;

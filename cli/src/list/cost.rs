@@ -1,6 +1,6 @@
 //! What a list asks of volunteers, by the house's budget table, and what the coordinator says it costs.
 
-use crate::output::grouped;
+use crate::output::{counted, grouped};
 use crate::show::{Align, Table};
 use faultline_model::{CheckKind, TaskList};
 use faultline_proto::operator::{Agent, AgentCost};
@@ -42,12 +42,12 @@ impl Need {
     pub(crate) fn to_text(self) -> String {
         let per_agent = self.checks_per_day.div_ceil(self.standard_agents().max(1));
         format!(
-            "{} targets every {} s are {} checks a day on every provider: {} agents of the default budget \
-             ({} checks and {} MB a day each), or {} of the small one\n",
-            self.targets,
+            "{} every {} s: {} a day on every provider, for {} of the default budget \
+             ({} checks and {} MB a day each) or {} of the small one\n",
+            counted(self.targets, "target"),
             self.period_s,
-            grouped(self.checks_per_day),
-            self.standard_agents(),
+            counted(self.checks_per_day, "check"),
+            counted(self.standard_agents(), "agent"),
             grouped(per_agent),
             megabytes(per_agent * BYTES_PER_CHECK),
             self.checks_per_day.div_ceil(SMALL_CHECKS),

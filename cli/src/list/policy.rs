@@ -70,9 +70,9 @@ impl Policy {
             line: entry.line,
             key: format!("category {code}"),
             message: format!(
-                "{}; refused by default ({count} target{})",
+                "{}; refused by default ({})",
                 self.reason(&entry.spec.category).unwrap_or_default(),
-                if count == 1 { "" } else { "s" }
+                crate::output::counted(count as u64, "target")
             ),
         };
         first.into_iter().map(fault).collect()
