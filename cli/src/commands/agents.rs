@@ -49,6 +49,8 @@ fn row(agent: &Agent, at: Timestamp) -> Vec<String> {
     let network = if agent.asn == 0 { String::new() } else { format!("AS{}", agent.asn) };
     let provider = match agent.operator.as_str() {
         "" => network,
+        // A coordinator without a profile names a provider after its network.
+        name if name == network => network,
         name => format!("{name} {network}").trim_end().to_owned(),
     };
     vec![

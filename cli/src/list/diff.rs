@@ -110,8 +110,10 @@ fn settings(held: &TaskList, new: &TaskList) -> Vec<String> {
         b.confirmations_per_target.to_string(),
     );
     if held.resolvers != new.resolvers {
-        let names =
-            |list: &TaskList| list.resolvers.iter().map(|r| r.name.as_str()).collect::<Vec<_>>().join(" ");
+        let names = |list: &TaskList| match list.resolvers.as_slice() {
+            [] => "none".to_owned(),
+            some => some.iter().map(|resolver| resolver.name.as_str()).collect::<Vec<_>>().join(" "),
+        };
         lines.push(format!("resolvers: {} -> {}", names(held), names(new)));
     }
     lines
