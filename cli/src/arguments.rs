@@ -3,6 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
+const GLOBAL: &str = "Global options";
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0 it worked    1 something failed    2 wrong usage    65 a file's or argument's content is wrong
@@ -24,15 +26,16 @@ A first session, next to a running coordinator whose data folder is ./faultline-
 #[command(name = "faultline", version, after_help = EXIT_CODES, max_term_width = 100)]
 pub struct Arguments {
     /// Folder with the operator's key, root and credential [default: ~/.config/faultline]
-    #[arg(long, global = true, value_name = "DIR", env = "FAULTLINE_HOME", hide_env_values = true)]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "DIR", env = "FAULTLINE_HOME", hide_env_values = true)]
     pub(crate) home: Option<PathBuf>,
     /// The operator's credential for one coordinator [default: operator.json in the home folder]
-    #[arg(long, global = true, value_name = "FILE", env = "FAULTLINE_CREDENTIAL", hide_env_values = true)]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FILE", env = "FAULTLINE_CREDENTIAL", hide_env_values = true)]
     pub(crate) credential: Option<PathBuf>,
     /// Where status, incidents and watch read
     #[arg(
         long,
         global = true,
+        help_heading = GLOBAL,
         value_name = "URL",
         env = "FAULTLINE_API",
         default_value = "http://127.0.0.1:8080"
@@ -159,7 +162,7 @@ pub(crate) struct SourceArguments {
 pub(crate) struct PushArguments {
     #[command(flatten)]
     pub source: SourceArguments,
-    /// Count only agents of this country in the table of costs
+    /// Look only at this country's agents when warning of providers with too few
     #[arg(long, value_name = "CC")]
     pub country: Option<String>,
     /// Say what would happen and push nothing

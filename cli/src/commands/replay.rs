@@ -4,7 +4,7 @@
 //! Rows are streamed, so that a day of many agents needs no more memory than the detector itself.
 
 use crate::arguments::ReplayArguments;
-use crate::output::{grouped, print};
+use crate::output::{counted, grouped, print};
 use crate::trouble::{Exit, Trouble};
 use anyhow::{Context, Result};
 use faultline_analysis::replay::{Output, Row, Topology};
@@ -37,11 +37,11 @@ pub(super) fn run(arguments: &ReplayArguments) -> Result<()> {
     write(&arguments.out, &output)?;
     let skipped = lines.bad;
     anstream::eprintln!(
-        "{} measurements, {} heartbeats, {} incidents{}",
-        grouped(lines.good),
-        grouped(beats),
-        output.incidents.len(),
-        if skipped == 0 { String::new() } else { format!("; {} bad lines skipped", grouped(skipped)) }
+        "{}, {}, {}{}",
+        counted(lines.good, "measurement"),
+        counted(beats, "heartbeat"),
+        counted(output.incidents.len() as u64, "incident"),
+        if skipped == 0 { String::new() } else { format!("; {} skipped", counted(skipped, "bad line")) }
     );
     Ok(())
 }
