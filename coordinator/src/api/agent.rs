@@ -192,8 +192,9 @@ impl AgentStream {
             self.outgoing.push_back(ToAgent::List(list_to_wire(kept.signed.clone())));
             coordinator.fleet.note_list(agent, self.sent_list);
         }
-        // Before the first plan there is nothing to say: the agent goes on with what it has.
-        if schedule.generation > 0 && self.sent_generation != Some(schedule.generation) {
+        // Before it is planned for (again) there is nothing to say: the agent goes on with what it has.
+        let is_planned = schedule.generation > 0 && schedule.list_version == coordinator.lists.version();
+        if is_planned && self.sent_generation != Some(schedule.generation) {
             self.sent_generation = Some(schedule.generation);
             let entries = schedule.entries.iter().map(|entry| wire::ScheduleEntry {
                 check: entry.check.to_string(),

@@ -33,6 +33,12 @@ pub(crate) struct AgentSchedule {
     pub(crate) entries: Vec<Entry>,
 }
 
+impl AgentSchedule {
+    fn differs(&self, entries: &[Entry], list_version: u64) -> bool {
+        self.entries != entries || self.list_version != list_version
+    }
+}
+
 #[derive(Debug)]
 struct Stream {
     number: u64,
@@ -209,22 +215,24 @@ impl Fleet {
         gone.filter_map(|member| member.record.last_seen).map(|seen| seen + DEPARTED_AFTER).min()
     }
 
-    /// Says whether a plan changes anything for anybody.
+    /// Says whether a plan changes anything for anybody that it is about. Agents that are away or paused keep what
+    /// they have: they go on with it when cut off, and are planned for when they come back.
     pub(crate) fn differs(&self, plan: &Plan, list_version: u64) -> bool {
         let members = self.members();
-        members.iter().any(|(id, member)| {
-            let entries = plan.entries.get(id).map(Vec::as_slice).unwrap_or_default();
-            member.schedule.entries != entries || member.schedule.list_version != list_version
+        plan.entries.iter().any(|(id, entries)| {
+            members.get(id).is_some_and(|member| member.schedule.differs(entries, list_version))
         })
     }
 
     /// Takes over a plan: agents whose tasks changed get the generation, and streams are told.
     pub(crate) fn apply(&self, plan: &Plan, list_version: u64, generation: u64) {
         let mut members = self.members();
-        for (id, member) in members.iter_mut() {
-            let entries = plan.entries.get(id).cloned().unwrap_or_default();
-            if member.schedule.entries != entries || member.schedule.list_version != list_version {
-                member.schedule = Arc::new(AgentSchedule { generation, list_version, entries });
+        for (id, entries) in &plan.entries {
+            if let Some(member) =
+                members.get_mut(id).filter(|member| member.schedule.differs(entries, list_version))
+            {
+                member.schedule =
+                    Arc::new(AgentSchedule { generation, list_version, entries: entries.clone() });
             }
         }
         self.plans.send_modify(|count| *count = count.wrapping_add(1));
