@@ -1,15 +1,48 @@
 //! Detection: records in, incidents and requests out.
+//!
+//! # Use
+//! Make a [`Detector`] from a [`Setup`], give it every judged record with [`Detector::ingest`], and call
+//! [`Detector::evaluate`] with the coordinator's clock: live after each batch of uploads and again at
+//! [`Evaluation::next`]; in recorded data every two minutes of data time (see [`crate::replay`]).
+//!
+//! # Invariants
+//! - *Pure*: the same records, setups and evaluation moments give the same output; no clock, no randomness, no
+//!   map is iterated in an order that depends on either.
+//! - *Order*: between two evaluations records may be ingested in any order, and a record counts only from the
+//!   evaluation whose `now` has reached its `received_at`. Streams, ends and votes are functions of the stored
+//!   results, so that a restart that ingests them again finds the same.
+//! - *Nothing is deleted*: what was published stays in [`Detector::incidents`], withdrawn if need be.
+//!
+//! # Steps of one evaluation
+//! clean-up (`store`), null rates (`null`), evidence (`evidence`), alarms (`alarm`), failing sites
+//! (`incidents/outage`), sparse networks (`incidents/sparse`), clusters (`incidents/cluster`), explanation and
+//! words (`posterior`, `incidents/statement`, `incidents/verdict`), revisions (`incidents/publish`), and requests
+//! (`plan`). Section numbers in those modules are those of the method page.
 
+mod alarm;
 mod ask;
+mod cells;
+mod changepoint;
+mod control;
+mod core;
+mod evidence;
+mod incidents;
+mod null;
+mod plan;
+mod posterior;
 mod setup;
+mod store;
 mod view;
+mod world;
 
 pub use ask::{Ask, AskReason, Who};
 pub use setup::{Mode, Setup, TargetInfo};
 pub use view::{CellState, CellView};
 
-use faultline_model::{Incident, IncidentId, MeasurementId, Record, Timestamp};
-use std::collections::{BTreeMap, HashSet};
+pub(crate) use world::service_of;
+
+use self::core::Core;
+use faultline_model::{Incident, Record, Timestamp};
 
 /// What one evaluation says.
 #[derive(Clone, Debug, Default)]
@@ -23,54 +56,53 @@ pub struct Evaluation {
 }
 
 /// The detector: a deterministic state machine over one country's records.
-///
-/// Call [`ingest`](Self::ingest) for every record and [`evaluate`](Self::evaluate) after a batch of them (live:
-/// after each batch of uploads, and at `next`). Time is what the caller says it is and never goes back.
 #[derive(Debug)]
 pub struct Detector {
-    setup: Setup,
-    seen: HashSet<MeasurementId>,
-    incidents: BTreeMap<IncidentId, Incident>,
+    core: Core,
 }
 
 impl Detector {
     /// Makes a detector that has seen nothing yet.
     #[must_use]
     pub fn new(setup: Setup) -> Self {
-        Self { setup, seen: HashSet::new(), incidents: BTreeMap::new() }
+        Self { core: Core::new(setup) }
     }
 
     /// Replaces what is known beforehand: a new list, profile or baseline. Records and incidents stay.
     pub fn update_setup(&mut self, setup: Setup) {
-        self.setup = setup;
+        self.core.update(setup);
     }
 
     /// Takes a record, in any order and however late. Returns false for an id that was taken before.
     pub fn ingest(&mut self, record: Record) -> bool {
-        self.seen.insert(record.id)
+        self.core.ingest(record)
     }
 
-    /// Looks at everything that was received up to `now`.
+    /// Looks at everything that was received up to `now`. Time never goes back: an earlier `now` counts as the
+    /// last one.
     pub fn evaluate(&mut self, now: Timestamp) -> Evaluation {
-        let _ = now;
-        Evaluation::default()
+        self.core.evaluate(now)
     }
 
     /// Returns every incident ever published, in the order of their ids.
     pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
-        self.incidents.values()
+        self.core.incidents.published.values()
     }
 
     /// Takes back what was published before a restart. Records are ingested again from the store, before or
     /// after; ids, `detected_at` and revision numbers continue.
     pub fn restore(&mut self, incidents: Vec<Incident>) {
-        self.incidents.extend(incidents.into_iter().map(|incident| (incident.id.clone(), incident)));
+        self.core.restore(incidents);
     }
 
-    /// Returns every cell of home networks that were ever heard, in the order of networks and targets.
+    /// Returns every cell of home networks that were ever heard, in the order of networks and targets, as of the
+    /// last evaluation; `now` decides what is recent.
     #[must_use]
     pub fn matrix(&self, now: Timestamp) -> Vec<CellView> {
-        let _ = now;
-        Vec::new()
+        self.core.matrix(ms(now))
     }
+}
+
+fn ms(at: Timestamp) -> store::Ms {
+    at.unix_ms()
 }

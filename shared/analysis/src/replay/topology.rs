@@ -1,6 +1,6 @@
 //! `topology.json`: what a coordinator knows beforehand.
 
-use crate::detect::{Mode, Setup, TargetInfo};
+use crate::detect::{Mode, Setup, TargetInfo, service_of};
 use faultline_model::{
     Access, AgentId, Asn, Baseline, Category, CountryCode, CountryProfile, Gateway, Operator, ProfileError,
     Role, ServiceId, Target,
@@ -203,16 +203,6 @@ fn target_info(row: &TargetRow) -> TargetInfo {
         role: Role::Site,
         category: row.category.clone(),
     }
-}
-
-/// Names a service after its host, because the files know no services.
-fn service_of(host: &str) -> ServiceId {
-    let name: String = host
-        .chars()
-        .map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' })
-        .take(40)
-        .collect();
-    ServiceId::new(&name).unwrap_or_else(|_| ServiceId::new("unnamed").expect("a constant name is valid"))
 }
 
 fn hours(rates: &HourRates) -> Option<[f64; 24]> {

@@ -1,0 +1,280 @@
+//! Alarms on cells: quorum, false discovery control, selectivity, control, and the way back (method 3.3).
+//!
+//! ```text
+//! Quorum: in one window, or in the suspicion's stream: sum v >= 3, >= half of the agents with data,
+//!         >= .34 of the agents active in 20 minutes; sum v >= 2 suffices where three other networks have
+//!         ln E > 3 on the same target
+//! Alarm:  e-BH over all N home cells, alpha = .01: reject the k largest with E_(k) >= N / (alpha k)
+//!         (false discovery rate <= alpha under any dependence, given valid nulls)
+//! Clear:  sum v <= .35 of the agents over 20 minutes, at least two agents, and not rejected;
+//!         live: the agents that were asked after the first success agree
+//! ```
+//! Two gates of our own stand before an alarm. *Selectivity*: half of the failing agents reached something
+//! unrelated after the first failure, canaries first; a dead line is no block. *Control*: a control succeeded
+//! that started after the first failure; live, nothing is said about a site that nobody outside reached.
+
+use super::cells::{Alarm, Cleared, Strength};
+use super::changepoint::{self, Point, Turn};
+use super::core::Core;
+use super::evidence::{Reading, Votes, count, vote};
+use super::null::{Nulls, share};
+use super::store::{Entry, Ms};
+use super::world::{FamilyNo, TargetNo};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The false discovery rate.
+pub(super) const ALPHA: f64 = 0.01;
+/// How far before an alarm its beginning is looked for.
+const ONSET_REACH_MS: Ms = 4_200_000;
+/// A cell that fails again within this time goes on with the same block.
+pub(super) const REOPEN_MS: Ms = 1_800_000;
+/// Ended blocks are remembered so long.
+const FORGET_MS: Ms = 2 * 3_600_000;
+/// Siblings with this much evidence lower the quorum.
+const SIBLING_LN_E: f64 = 3.0;
+/// Recorded data: results that a cell must have had before it failed, and the share that may have failed; more
+/// while standing blocks are not known yet.
+const FINE_BEFORE: (usize, f64) = (3, 0.35);
+const FINE_BEFORE_WARM_UP: (usize, f64) = (8, 0.2);
+/// Live: after the first success, answers of others are awaited so long.
+const END_PATIENCE_MS: Ms = 12_000;
+
+impl Core {
+    /// Reads every cell with recent failures, raises alarms and clears them.
+    pub(super) fn update_alarms(&mut self, nulls: &mut Nulls) {
+        self.count_active();
+        self.read_cells(nulls);
+        let rejected = self.rejected();
+        let strong = self.strong_families();
+        let mut raised = Vec::new();
+        for reading in self.readings.values() {
+            let cell = (reading.family, reading.target);
+            if rejected.contains(&cell) && self.is_news(cell) && self.has_quorum(reading, &strong) {
+                let since = reading.stream.map_or(reading.first_failure, |stream| stream.since);
+                let control_since = self.control_since(reading.target, since);
+                let is_controlled = self.store.is_control_fine(reading.target, control_since, self.now);
+                if self.is_selective(cell, since) && is_controlled {
+                    raised.push(cell);
+                }
+            }
+        }
+        for cell in raised {
+            self.raise(cell);
+        }
+        self.clear_alarms(&rejected);
+    }
+
+    /// Counts the agents of each family with a result in the last 20 minutes.
+    fn count_active(&mut self) {
+        let from = self.now - self.window_ms(2);
+        let mut active = vec![0; self.world.families.len()];
+        for agent in &self.store.agents {
+            if let super::world::Place::Home(family) = agent.place
+                && agent.between(from, self.now).next().is_some()
+            {
+                active[family] += 1;
+            }
+        }
+        self.active = active;
+    }
+
+    fn read_cells(&mut self, nulls: &mut Nulls) {
+        let recent = self.now - self.window_ms(3);
+        let mut readings = BTreeMap::new();
+        for family in self.world.heard() {
+            for target in 0..self.world.targets.len() {
+                let cell = self.cells.get(family, target);
+                let is_recent = cell.is_some_and(|cell| !cell.is_standing && cell.last_bad >= recent);
+                if is_recent && let Some(reading) = self.read_cell(nulls, family, target) {
+                    readings.insert((family, target), reading);
+                }
+            }
+        }
+        self.readings = readings;
+    }
+
+    /// Returns the cells that e-BH rejects.
+    fn rejected(&self) -> BTreeSet<(FamilyNo, TargetNo)> {
+        let mut order: Vec<&Reading> = self.readings.values().collect();
+        order.sort_by(|a, b| b.ln_e.total_cmp(&a.ln_e));
+        let threshold = |k: usize| self.alarm_threshold() - count(k).ln();
+        let kept = (1..=order.len()).rev().find(|k| order[k - 1].ln_e >= threshold(*k)).unwrap_or(0);
+        order[..kept].iter().map(|reading| (reading.family, reading.target)).collect()
+    }
+
+    /// Returns what ln E of one cell alone must reach.
+    pub(super) fn alarm_threshold(&self) -> f64 {
+        (count(self.world.cell_count().max(1)) / ALPHA).ln()
+    }
+
+    /// Returns by target the families with strong evidence.
+    fn strong_families(&self) -> BTreeMap<TargetNo, BTreeSet<FamilyNo>> {
+        let mut strong: BTreeMap<TargetNo, BTreeSet<FamilyNo>> = BTreeMap::new();
+        for reading in self.readings.values() {
+            let is_open = self.cells.has_open_alarm(reading.family, reading.target);
+            if reading.ln_e > SIBLING_LN_E || is_open {
+                strong.entry(reading.target).or_default().insert(reading.family);
+            }
+        }
+        strong
+    }
+
+    fn has_quorum(&self, reading: &Reading, strong: &BTreeMap<TargetNo, BTreeSet<FamilyNo>>) -> bool {
+        let siblings = strong
+            .get(&reading.target)
+            .map_or(0, |families| families.iter().filter(|family| **family != reading.family).count());
+        let least = if siblings >= 3 { 2.0 } else { 3.0 };
+        let active = count(self.active[reading.family]);
+        let suffices = |votes: &Votes| {
+            votes.bad >= least && votes.bad >= 0.5 * count(votes.agents) && votes.bad >= 0.34 * active
+        };
+        reading.votes[..3].iter().any(suffices)
+            || reading.stream.is_some_and(|stream| suffices(&stream.votes))
+    }
+
+    /// Says whether an alarm on a cell would be news: no standing block, no open alarm, and, in recorded data,
+    /// fine before it failed.
+    fn is_news(&self, (family, target): (FamilyNo, TargetNo)) -> bool {
+        let Some(cell) = self.cells.get(family, target) else { return false };
+        if cell.is_standing || self.open_strength(family, target) == Some(Strength::Firm) {
+            return false;
+        }
+        if self.is_live() {
+            return true;
+        }
+        let points = self.onset_points(family, target);
+        let Some(change) = changepoint::find(&points, Turn::Onset) else { return false };
+        let before: Vec<bool> = points
+            .iter()
+            .take_while(|point| point.start < change.first_after)
+            .map(|point| point.is_bad)
+            .collect();
+        let (least, most) = if self.is_warm { FINE_BEFORE } else { FINE_BEFORE_WARM_UP };
+        before.len() >= least && share(before.iter().copied()) <= most
+    }
+
+    /// Says whether half of the failing agents reach something unrelated: canaries, or other categories.
+    pub(super) fn is_selective(&self, (family, target): (FamilyNo, TargetNo), since: Ms) -> bool {
+        let entries = self.evidence_between(family, target, since, self.now);
+        let failing = failing_agents(&entries);
+        let witnesses = failing.iter().filter(|agent| self.is_witness(**agent, target, since)).count();
+        witnesses >= 1 && 2 * witnesses >= failing.len()
+    }
+
+    /// Says whether an agent reached something unrelated since a moment.
+    pub(super) fn is_witness(&self, agent: usize, target: TargetNo, since: Ms) -> bool {
+        let category = self.world.category(target);
+        let (mut canaries, mut others) = (Vec::new(), Vec::new());
+        for outcome in self.store.agents[agent].between(since, self.now) {
+            if self.world.category(outcome.target) == category {
+                continue;
+            }
+            let list = if self.world.is_canary(outcome.target) { &mut canaries } else { &mut others };
+            list.push(outcome.class.is_anomaly());
+        }
+        let results = if canaries.is_empty() { others } else { canaries };
+        !results.is_empty() && share(results.iter().copied()) < 0.5
+    }
+
+    fn raise(&mut self, (family, target): (FamilyNo, TargetNo)) {
+        let reading = &self.readings[&(family, target)];
+        let first = reading.stream.map_or(reading.first_failure, |stream| stream.since);
+        let change = changepoint::find(&self.onset_points(family, target), Turn::Onset);
+        let onset = change.map_or(first, |change| change.middle());
+        let now = self.now;
+        let cell = self.cells.get_mut(family, target);
+        match &mut cell.alarm {
+            Some(alarm) if alarm.is_open() => alarm.strength = Strength::Firm,
+            Some(alarm) if alarm.cleared.is_some_and(|cleared| now - cleared.at <= REOPEN_MS) => {
+                alarm.cleared = None;
+                alarm.strength = Strength::Firm;
+                alarm.returns += 1;
+            }
+            alarm => *alarm = Some(Alarm::new(onset, now, Strength::Firm)),
+        }
+    }
+
+    /// Returns the results in which a cell's beginning is looked for.
+    pub(super) fn onset_points(&self, family: FamilyNo, target: TargetNo) -> Vec<Point> {
+        let from = self.floor_of(family, target).max(self.now - ONSET_REACH_MS);
+        points(&self.evidence_between(family, target, from, self.now))
+    }
+
+    fn clear_alarms(&mut self, rejected: &BTreeSet<(FamilyNo, TargetNo)>) {
+        let mut ends = Vec::new();
+        let mut old = Vec::new();
+        for (family, target, alarm) in self.cells.alarms() {
+            match alarm.cleared {
+                Some(cleared) if self.now - cleared.at > FORGET_MS => old.push((family, target)),
+                Some(_) => {}
+                None if self.is_live() => {
+                    ends.extend(self.live_end(family, target, alarm.onset).map(|end| (family, target, end)));
+                }
+                None if !rejected.contains(&(family, target)) => {
+                    ends.extend(
+                        self.passive_end(family, target, alarm.onset).map(|end| (family, target, end)),
+                    );
+                }
+                None => {}
+            }
+        }
+        for (family, target, end) in ends {
+            let cleared = Cleared { end, at: self.now };
+            if let Some(alarm) = &mut self.cells.get_mut(family, target).alarm {
+                alarm.cleared = Some(cleared);
+            }
+        }
+        for (family, target) in old {
+            self.cells.get_mut(family, target).alarm = None;
+        }
+    }
+
+    fn passive_end(&self, family: FamilyNo, target: TargetNo, onset: Ms) -> Option<Ms> {
+        let entries = self.evidence_between(family, target, self.now - self.window_ms(2), self.now);
+        let votes = vote(&entries);
+        if votes.agents < self.active[family].clamp(1, 2) || !votes.is_clear() {
+            return None;
+        }
+        Some(self.end_of(family, target, onset))
+    }
+
+    fn end_of(&self, family: FamilyNo, target: TargetNo, onset: Ms) -> Ms {
+        let points = points(&self.evidence_between(family, target, onset, self.now));
+        let first_ok = points.iter().find(|point| !point.is_bad).map_or(self.now, |point| point.start);
+        changepoint::find(&points, Turn::End).map_or(first_ok, |change| change.middle())
+    }
+
+    /// Finds the success after which the agents of a network agree that a target works again.
+    fn live_end(&self, family: FamilyNo, target: TargetNo, onset: Ms) -> Option<Ms> {
+        let from = onset.max(self.now - self.window_ms(2));
+        let entries = self.evidence_between(family, target, from, self.now);
+        let active = self.active[family].max(1);
+        for (at, first) in entries.iter().enumerate().filter(|(_, entry)| !entry.class.is_anomaly()) {
+            let votes = vote(&entries[at..]);
+            let fine = entries[at..].iter().filter(|entry| !entry.class.is_anomaly());
+            let fine = fine.map(|entry| entry.agent).collect::<BTreeSet<usize>>().len();
+            let have_all_answered = fine >= active.min(3) || votes.agents >= active;
+            let is_patient = self.now - first.received >= END_PATIENCE_MS;
+            if votes.is_clear() && fine >= active.min(2) && (have_all_answered || is_patient) {
+                return Some(self.end_of(family, target, onset));
+            }
+        }
+        None
+    }
+}
+
+/// Returns the agents most of whose results failed.
+pub(super) fn failing_agents(entries: &[Entry]) -> BTreeSet<usize> {
+    let mut tallies: BTreeMap<usize, i32> = BTreeMap::new();
+    for entry in entries {
+        *tallies.entry(entry.agent).or_default() += if entry.class.is_anomaly() { 1 } else { -1 };
+    }
+    tallies.into_iter().filter(|(_, tally)| *tally > 0).map(|(agent, _)| agent).collect()
+}
+
+/// Turns results into points of a change.
+pub(super) fn points(entries: &[Entry]) -> Vec<Point> {
+    let point =
+        |entry: &Entry| Point { start: entry.start, agent: entry.agent, is_bad: entry.class.is_anomaly() };
+    entries.iter().map(point).collect()
+}

@@ -1,0 +1,296 @@
+//! The state behind the detector: what was received, what is known of each cell, and the clock.
+
+use super::cells::{Cells, Past};
+use super::evidence::{Reading, count};
+use super::incidents::Incidents;
+use super::null::{Nulls, share};
+use super::plan::Plan;
+use super::setup::{Mode, Setup};
+use super::store::{Ms, Outcome, Store, hash};
+use super::world::{FamilyNo, Place, TargetNo, World};
+use super::{Evaluation, ms};
+use faultline_model::{Class, MeasurementId, Record, Timestamp, Why};
+use std::collections::{BTreeMap, HashSet};
+
+const HOUR_MS: Ms = 3_600_000;
+/// The past loses this part an hour (method 3.1).
+const DECAY: f64 = 0.97;
+/// Recorded data: in the first two hours standing blocks are recognised (method 3.1).
+const WARM_UP_MS: Ms = 2 * HOUR_MS;
+/// A finished hour enters the past after this, when most of its results have come.
+const HOUR_GRACE_MS: Ms = 300_000;
+/// A recorded or remembered rate from which a cell counts as blocked already.
+const STANDING_RATE: f64 = 0.5;
+/// Results that such a statement needs.
+const STANDING_RESULTS: usize = 6;
+/// Recorded days weigh at most this many results, so that they can be unlearnt.
+const MAX_BASELINE: f64 = 500.0;
+
+/// Ids that were taken, in two generations, so that memory stays bounded.
+#[derive(Debug, Default)]
+struct Seen {
+    young: HashSet<MeasurementId>,
+    old: HashSet<MeasurementId>,
+    turned: Ms,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) world: World,
+    pub(super) store: Store,
+    pub(super) cells: Cells,
+    pub(super) incidents: Incidents,
+    pub(super) plan: Plan,
+    pub(super) now: Ms,
+    pub(super) base_ms: Ms,
+    pub(super) utc_offset_ms: Ms,
+    pub(super) usual: BTreeMap<FamilyNo, [f64; 24]>,
+    /// Active agents by family.
+    pub(super) active: Vec<usize>,
+    /// Cells with recent failures, as of the last evaluation.
+    pub(super) readings: BTreeMap<(FamilyNo, TargetNo), Reading>,
+    setup: Setup,
+    queue: BTreeMap<(Ms, MeasurementId), Record>,
+    seen: Seen,
+    first: Option<Ms>,
+    hour: Option<i64>,
+    pub(super) is_warm: bool,
+}
+
+impl Core {
+    pub(super) fn new(setup: Setup) -> Self {
+        let world = World::new(&setup);
+        let base_ms = base_ms(&setup);
+        let mut core = Self {
+            world,
+            store: Store::new(base_ms),
+            cells: Cells::default(),
+            incidents: Incidents::default(),
+            plan: Plan::default(),
+            now: Ms::MIN / 4,
+            base_ms,
+            utc_offset_ms: 0,
+            usual: BTreeMap::new(),
+            active: Vec::new(),
+            readings: BTreeMap::new(),
+            setup,
+            queue: BTreeMap::new(),
+            seen: Seen::default(),
+            first: None,
+            hour: None,
+            is_warm: false,
+        };
+        core.learn();
+        core
+    }
+
+    pub(super) fn update(&mut self, setup: Setup) {
+        self.world.update(&setup);
+        self.base_ms = base_ms(&setup);
+        let mut families = BTreeMap::new();
+        for agent in &self.store.agents {
+            if matches!(agent.place, Place::Home(_)) {
+                families.insert(agent.asn, self.world.family_of(agent.asn));
+            }
+        }
+        self.store.rearrange(self.base_ms, |agent| match families.get(&agent.asn) {
+            Some(family) if agent.place != Place::Control => {
+                if setup.reference_asns.contains(&agent.asn) {
+                    Place::Reference
+                } else {
+                    Place::Home(*family)
+                }
+            }
+            _ => agent.place,
+        });
+        for family in families.into_values() {
+            self.world.families[family].is_heard = true;
+        }
+        self.setup = setup;
+        self.learn();
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        self.setup.mode == Mode::Live
+    }
+
+    /// Takes a record into the queue; it counts once the clock has reached its receipt.
+    pub(super) fn ingest(&mut self, record: Record) -> bool {
+        if self.seen.old.contains(&record.id) || !self.seen.young.insert(record.id.clone()) {
+            return false;
+        }
+        self.queue.insert((ms(record.received_at), record.id.clone()), record);
+        true
+    }
+
+    pub(super) fn evaluate(&mut self, now: Timestamp) -> Evaluation {
+        self.now = self.now.max(ms(now));
+        while let Some(entry) = self.queue.first_entry() {
+            if entry.key().0 > self.now {
+                break;
+            }
+            let record = entry.remove();
+            self.take(&record);
+        }
+        self.roll_hours();
+        let mut nulls = Nulls::default();
+        self.update_alarms(&mut nulls);
+        self.update_outages();
+        let changed = self.update_incidents(&mut nulls);
+        let asks = if self.is_live() { self.plan_asks() } else { Vec::new() };
+        Evaluation { changed, asks, next: self.next_evaluation() }
+    }
+
+    fn take(&mut self, record: &Record) {
+        if matches!(record.class, Class::LocalNetworkDown | Class::Throttled) {
+            return;
+        }
+        let Some(place) = self.world.place_of(record) else { return };
+        let Some(target) = self.world.target_of(record) else { return };
+        let agent = self.store.agent(&record.agent, record.asn, place);
+        let received = ms(record.received_at);
+        self.first = Some(self.first.map_or(received, |first| first.min(received)));
+        let outcome = Outcome {
+            start: 0,
+            raw: ms(record.started_at),
+            received,
+            key: hash(record.id.as_str()),
+            target,
+            class: record.class,
+            asked: record.why == Why::Confirmation,
+            control_ok: record.control_ok,
+            kept: false,
+        };
+        self.store.add(agent, outcome);
+        if let Place::Home(family) = place {
+            self.world.families[family].is_heard = true;
+            if record.class.is_anomaly() {
+                let cell = self.cells.get_mut(family, target);
+                cell.last_bad = cell.last_bad.max(received);
+            }
+        }
+    }
+
+    /// Takes over what the setup says of the past.
+    fn learn(&mut self) {
+        let setup = &self.setup;
+        self.utc_offset_ms = Ms::from(setup.profile.utc_offset_min) * 60_000;
+        self.usual.clear();
+        for (asn, hours) in &setup.history {
+            if !setup.reference_asns.contains(asn) {
+                let family = self.world.family_of(*asn);
+                let usual = self.usual.entry(family).or_insert([0.0; 24]);
+                for (rate, other) in usual.iter_mut().zip(hours) {
+                    *rate = rate.max(*other);
+                }
+            }
+        }
+        self.learn_baseline();
+    }
+
+    fn learn_baseline(&mut self) {
+        let mut sums: BTreeMap<(FamilyNo, TargetNo), (f64, f64)> = BTreeMap::new();
+        for row in &self.setup.baseline.cells {
+            if let Some(target) = self.world.target(&row.target) {
+                let sum = sums.entry((self.world.family_of(row.asn), target)).or_default();
+                *sum = (
+                    sum.0 + f64::from(row.anomalies.min(row.measurements)),
+                    sum.1 + f64::from(row.measurements),
+                );
+            }
+        }
+        for ((family, target), (anomalies, results)) in sums {
+            let cell = self.cells.get_mut(family, target);
+            if cell.past == Past::default() && results > 0.0 {
+                let scale = (MAX_BASELINE / results).min(1.0);
+                cell.past = Past { results: results * scale, anomalies: anomalies * scale };
+                cell.is_standing = results >= 10.0 && anomalies / results >= STANDING_RATE;
+            }
+        }
+    }
+
+    /// Lets finished hours enter the past of cells that were not blocked in them.
+    fn roll_hours(&mut self) {
+        let hour = (self.now - HOUR_GRACE_MS).div_euclid(HOUR_MS);
+        let last = *self.hour.get_or_insert(hour);
+        for finished in last.max(hour - 48)..hour {
+            self.roll_hour(finished * HOUR_MS);
+        }
+        if hour > last {
+            self.hour = Some(hour);
+            self.store.forget(self.now);
+            if self.now - self.seen.turned > super::store::RETENTION_MS {
+                self.seen.old = std::mem::take(&mut self.seen.young);
+                self.seen.turned = self.now;
+            }
+        }
+        let warm_at = self.first.map(|first| first + WARM_UP_MS);
+        if !self.is_warm && !self.is_live() && warm_at.is_some_and(|at| self.now >= at) {
+            self.is_warm = true;
+            self.find_standing();
+        }
+    }
+
+    fn roll_hour(&mut self, from: Ms) {
+        for family in 0..self.world.families.len() {
+            for target in 0..self.world.targets.len() {
+                // A cell exists from its first hour on, so that successes are remembered too.
+                self.cells.get_mut(family, target);
+            }
+        }
+        let Self { cells, store, .. } = self;
+        for (family, target, cell) in cells.all_mut() {
+            let overlaps = cell.alarm.as_ref().is_some_and(|alarm| {
+                let (onset, end) = alarm.span(Ms::MAX);
+                onset < from + HOUR_MS && end >= from
+            });
+            cell.past.results *= DECAY;
+            cell.past.anomalies *= DECAY;
+            if overlaps {
+                continue;
+            }
+            let entries = store.cell(family, target).between(from, from + HOUR_MS - 1);
+            let counted = entries.iter().filter(|entry| !store.is_excused(target, entry.start));
+            for entry in counted {
+                cell.past.results += 1.0;
+                cell.past.anomalies += f64::from(u8::from(entry.class.is_anomaly()));
+            }
+        }
+    }
+
+    /// Marks cells that were mostly failing when recorded data began: a state, not news.
+    fn find_standing(&mut self) {
+        let families: Vec<FamilyNo> = self.world.heard().collect();
+        for family in families {
+            for target in 0..self.world.targets.len() {
+                let entries = self.store.cell(family, target).all();
+                let bad = share(entries.iter().map(|entry| entry.class.is_anomaly()));
+                if entries.len() >= STANDING_RESULTS && bad >= STANDING_RATE {
+                    self.cells.get_mut(family, target).is_standing = true;
+                }
+            }
+        }
+    }
+
+    /// Returns the share of the covered users that a family has; without any known shares all count alike.
+    pub(super) fn share_of(&self, family: FamilyNo) -> f64 {
+        let known: f64 = self.world.families.iter().map(|family| family.share).sum();
+        if known > 0.0 {
+            self.world.families[family].share
+        } else {
+            1.0 / count(self.world.heard().count().max(1))
+        }
+    }
+
+    fn next_evaluation(&self) -> Option<Timestamp> {
+        let queued = self.queue.keys().next().map(|(received, _)| *received);
+        let planned = if self.is_live() { self.plan.next(self.now) } else { None };
+        let next = queued.into_iter().chain(planned).min()?;
+        Some(Timestamp::from_unix_ms(next.max(self.now + 1)))
+    }
+}
+
+fn base_ms(setup: &Setup) -> Ms {
+    Ms::try_from(setup.base_period.as_millis()).unwrap_or(Ms::MAX).clamp(1_000, 86_400_000)
+}

@@ -1,0 +1,229 @@
+//! The evidence of one cell: capped votes of agents, summed to an e-value (method 3.2, 3.3).
+//!
+//! ```text
+//! lambda_m(i) = ln q_m(f_i) - ln( f_i = ok ? 1 - p0(i) : p0(i) q_0(f_i) )
+//! Lambda_a    = clip( sum of lambda_m(i) over the agent's results in the window, -2.4, +4.5 )
+//! S           = sum over agents of [ Lambda_a - ln(1 + e^-2.4) ]
+//! E           = mean over mechanisms and windows of e^S;  live: (E_windows + E_stream) / 2
+//! ```
+//! The subtraction keeps e^S an e-value, because E[clip] <= 1 + e^-2.4; a mean of e-values is one. However many
+//! results an agent delivers, it is worth at most 4.5 nats.
+
+use super::core::Core;
+use super::null::{Nulls, Question};
+use super::store::{Entry, Ms};
+use super::world::{FamilyNo, TargetNo};
+use faultline_model::Class;
+
+/// Mechanisms that are told apart.
+pub(super) const MECHANISMS: usize = 5;
+const OUTCOMES: usize = 7;
+
+/// Emissions by mechanism (timeout, reset, dns, page, diff) of ok, timeout, reset, dns, page, diff, nxdomain.
+const EMISSION: [[f64; OUTCOMES]; MECHANISMS] = [
+    [0.08, 0.860, 0.025, 0.005, 0.005, 0.015, 0.010],
+    [0.08, 0.060, 0.830, 0.005, 0.005, 0.010, 0.010],
+    [0.08, 0.050, 0.015, 0.640, 0.020, 0.015, 0.180],
+    [0.08, 0.045, 0.020, 0.005, 0.680, 0.160, 0.010],
+    [0.08, 0.030, 0.010, 0.005, 0.005, 0.865, 0.005],
+];
+/// What an anomaly without any block looks like; the first place is not used.
+const NULL_EMISSION: [f64; OUTCOMES] = [1.0, 0.780, 0.100, 0.003, 0.007, 0.060, 0.050];
+
+/// An agent is worth at most this for a block, and at most [`CAP_AGAINST`] against one.
+pub(super) const CAP_FOR: f64 = 4.5;
+/// See [`CAP_FOR`].
+pub(super) const CAP_AGAINST: f64 = 2.4;
+/// Windows of the evidence at a base period of ten minutes; longer periods stretch them.
+pub(super) const WINDOWS_MS: [Ms; 4] = [240_000, 600_000, 1_200_000, 2_400_000];
+/// A suspicion without a new failure is forgotten after this.
+const STREAM_REACH_MS: Ms = 900_000;
+/// Votes at or below this share of agents clear a suspicion or a block.
+pub(super) const CLEAR_SHARE: f64 = 0.35;
+
+/// The majority votes of a set of results.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Votes {
+    /// Sum of the votes: 1 where most of an agent's results failed, one half for a tie.
+    pub(super) bad: f64,
+    /// Agents with results.
+    pub(super) agents: usize,
+}
+
+impl Votes {
+    /// Says whether nearly nobody votes for a block.
+    pub(super) fn is_clear(&self) -> bool {
+        self.bad <= CLEAR_SHARE * count(self.agents)
+    }
+}
+
+/// A suspicion: the first failure, and everything that started after it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Stream {
+    /// Start of the first failure.
+    pub(super) since: Ms,
+    /// When the first failure was received.
+    pub(super) received: Ms,
+    pub(super) votes: Votes,
+    /// ln of the e-value of the stream alone.
+    pub(super) ln_e: f64,
+}
+
+/// Everything that the alarm and the planner need to know of a cell.
+#[derive(Clone, Debug)]
+pub(super) struct Reading {
+    pub(super) family: FamilyNo,
+    pub(super) target: TargetNo,
+    pub(super) ln_e: f64,
+    /// Votes in the four windows.
+    pub(super) votes: [Votes; 4],
+    pub(super) stream: Option<Stream>,
+    /// Start of the first failure in the longest window.
+    pub(super) first_failure: Ms,
+}
+
+impl Core {
+    /// Returns the results of a cell in a span that are not excused by a failing control.
+    pub(super) fn evidence_between(
+        &self,
+        family: FamilyNo,
+        target: TargetNo,
+        from: Ms,
+        to: Ms,
+    ) -> Vec<Entry> {
+        let entries = self.store.cell(family, target).between(from, to);
+        entries.iter().filter(|entry| !self.store.is_excused(target, entry.start)).copied().collect()
+    }
+
+    /// Reads a cell; nothing where no result of the longest window failed.
+    pub(super) fn read_cell(&self, nulls: &mut Nulls, family: FamilyNo, target: TargetNo) -> Option<Reading> {
+        let from = self.floor_of(family, target).max(self.now - self.window_ms(3));
+        let entries = self.evidence_between(family, target, from, self.now);
+        let first_failure = entries.iter().find(|entry| entry.class.is_anomaly())?.start;
+        let mut stream = if self.is_live() { self.find_stream(&entries) } else { None };
+        let since = stream.map(|stream| stream.since);
+        let weights = entries.iter().map(|entry| {
+            let (agent, start) = (entry.agent, entry.start);
+            let question = Question { agent, family: Some(family), target, start, since };
+            weigh(entry.class, self.null_rate(nulls, question))
+        });
+        let weights: Vec<[f64; MECHANISMS]> = weights.collect();
+        let (mut total, mut votes) = (0.0, [Votes::default(); 4]);
+        for (number, votes) in votes.iter_mut().enumerate() {
+            let from = entries.partition_point(|entry| entry.start <= self.now - self.window_ms(number));
+            total += e_value(&entries[from..], &weights[from..]);
+            *votes = vote(&entries[from..]);
+        }
+        let mut e = total / 4.0;
+        if let Some(stream) = &mut stream {
+            let from = entries.partition_point(|entry| entry.start < stream.since);
+            let alone = e_value(&entries[from..], &weights[from..]);
+            stream.ln_e = alone.ln();
+            stream.votes = vote(&entries[from..]);
+            e = f64::midpoint(e, alone);
+        } else if self.is_live() {
+            // Without a suspicion the stream's share is that of an empty one, which is 1.
+            e = f64::midpoint(e, 1.0);
+        }
+        Some(Reading { family, target, ln_e: e.ln(), votes, stream, first_failure })
+    }
+
+    /// Returns the end of a cell's last block, before which nothing counts for a new one.
+    pub(super) fn floor_of(&self, family: FamilyNo, target: TargetNo) -> Ms {
+        let cleared = self.cells.alarm(family, target).and_then(|alarm| alarm.cleared);
+        cleared.map_or(Ms::MIN / 2, |cleared| cleared.end)
+    }
+
+    /// Returns the length of a window at this base period.
+    pub(super) fn window_ms(&self, number: usize) -> Ms {
+        WINDOWS_MS[number] * self.base_ms.max(600_000) / 600_000
+    }
+
+    /// Finds the suspicion that is open: a walk over the results that opens one at a failure and closes it when
+    /// at least three results say that nearly nobody else sees it. A pure function of the results, so that a
+    /// restart finds the same.
+    fn find_stream(&self, entries: &[Entry]) -> Option<Stream> {
+        let from = entries.partition_point(|entry| entry.start < self.now - STREAM_REACH_MS);
+        let mut open: Option<usize> = None;
+        for at in from..entries.len() {
+            let Some(first) = open else {
+                open = entries[at].class.is_anomaly().then_some(at);
+                continue;
+            };
+            let is_ok = !entries[at].class.is_anomaly();
+            if is_ok && at - first >= 2 && vote(&entries[first..=at]).is_clear() {
+                open = None;
+            }
+        }
+        let first = &entries[open?];
+        Some(Stream { since: first.start, received: first.received, votes: Votes::default(), ln_e: 0.0 })
+    }
+}
+
+/// Counts the majority votes of agents; independent of the order of agents.
+pub(super) fn vote(entries: &[Entry]) -> Votes {
+    let mut tallies: Vec<(usize, i32)> = Vec::new();
+    for entry in entries {
+        let step = if entry.class.is_anomaly() { 1 } else { -1 };
+        match tallies.iter_mut().find(|(agent, _)| *agent == entry.agent) {
+            Some((_, tally)) => *tally += step,
+            None => tallies.push((entry.agent, step)),
+        }
+    }
+    let worth = |tally: i32| match tally {
+        0 => 0.5,
+        more if more > 0 => 1.0,
+        _ => 0.0,
+    };
+    Votes { bad: tallies.iter().map(|(_, tally)| worth(*tally)).sum(), agents: tallies.len() }
+}
+
+/// Returns the mean over mechanisms of e^S; 1 for no results.
+fn e_value(entries: &[Entry], weights: &[[f64; MECHANISMS]]) -> f64 {
+    let mut sums: Vec<(usize, [f64; MECHANISMS])> = Vec::new();
+    for (entry, weight) in entries.iter().zip(weights) {
+        let sum = match sums.iter().position(|(agent, _)| *agent == entry.agent) {
+            Some(at) => &mut sums[at].1,
+            None => {
+                sums.push((entry.agent, [0.0; MECHANISMS]));
+                &mut sums.last_mut().expect("one was just pushed").1
+            }
+        };
+        for (total, part) in sum.iter_mut().zip(weight) {
+            *total += part;
+        }
+    }
+    let price = (-CAP_AGAINST).exp().ln_1p();
+    let mut mean = 0.0;
+    for mechanism in 0..MECHANISMS {
+        let evidence =
+            |(_, sum): &(usize, [f64; MECHANISMS])| sum[mechanism].clamp(-CAP_AGAINST, CAP_FOR) - price;
+        mean += sums.iter().map(evidence).sum::<f64>().exp();
+    }
+    mean / count(MECHANISMS)
+}
+
+/// Returns the log-likelihood ratio of one result for each mechanism.
+pub(super) fn weigh(class: Class, p0: f64) -> [f64; MECHANISMS] {
+    let column = column(class);
+    let null = if column == 0 { 1.0 - p0 } else { p0 * NULL_EMISSION[column] };
+    EMISSION.map(|row| row[column].ln() - null.ln())
+}
+
+fn column(class: Class) -> usize {
+    match class {
+        Class::Ok => 0,
+        Class::TcpTimeout | Class::TlsTimeout | Class::HttpTimeout | Class::DnsTimeout => 1,
+        Class::TcpRefused | Class::TcpReset | Class::TlsReset | Class::HttpReset => 2,
+        Class::DnsBogon | Class::DnsInjected => 3,
+        Class::HttpBlockpage | Class::TlsCertMismatch => 4,
+        // Neither of the last two reaches a cell; a plain difference is the least that an anomaly can be.
+        Class::HttpStatusDiff | Class::Throttled | Class::LocalNetworkDown => 5,
+        Class::DnsNxdomain => 6,
+    }
+}
+
+/// Turns a small count into a number to calculate with.
+pub(super) fn count(number: usize) -> f64 {
+    f64::from(u32::try_from(number).unwrap_or(u32::MAX))
+}

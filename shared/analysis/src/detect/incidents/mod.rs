@@ -1,0 +1,182 @@
+//! Incidents: clusters of blocked cells and failing sites, told to readers in revisions.
+//!
+//! Nothing that was published is ever deleted. A cluster keeps its incident as it grows from one network to
+//! the country; a cluster that turns out to be part of another is withdrawn with a pointer to it.
+
+mod cluster;
+mod outage;
+mod publish;
+mod restore;
+mod sparse;
+mod statement;
+mod verdict;
+mod wording;
+
+use super::alarm::REOPEN_MS;
+use super::cells::{Alarm, Strength};
+use super::core::Core;
+use super::evidence::count;
+use super::null::Nulls;
+use super::store::Ms;
+use cluster::Cluster;
+use faultline_model::{Incident, IncidentId, Status, Verdict};
+use statement::{Stance, Statement};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(super) use outage::Outage;
+
+/// A block is published from this score of there being anything at all (method 3.6).
+const PUBLISH_SCORE: f64 = 0.90;
+/// Live: a first statement waits so long for networks that were just asked.
+const HOLD_MS: Ms = 6_000;
+/// Live: after this an incident is confirmed although some networks stay unknown.
+const SETTLED_MS: Ms = 60_000;
+/// Live: share of networks that must have answered before.
+const SETTLED_SHARE: f64 = 0.8;
+/// Recorded data: the least length of a confirmed incident, in base periods.
+const CONFIRM_PERIODS: f64 = 1.2;
+
+/// What is remembered of incidents.
+#[derive(Debug, Default)]
+pub(super) struct Incidents {
+    pub(super) published: BTreeMap<IncidentId, Incident>,
+    pub(super) outages: BTreeMap<usize, Outage>,
+    /// When each was last revised, and when it was found to be over.
+    marks: BTreeMap<IncidentId, Marks>,
+    /// Live: when something that is held back has to be looked at again.
+    pub(super) wake: Option<Ms>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Marks {
+    revised: Ms,
+    closed: Option<Ms>,
+}
+
+impl Core {
+    /// Tells anew what changed, and returns what is to be published.
+    pub(super) fn update_incidents(&mut self, nulls: &mut Nulls) -> Vec<Incident> {
+        self.incidents.wake = None;
+        self.update_sparse(nulls);
+        let mut changed = BTreeMap::new();
+        let clusters = self.clusters(|target, alarm| self.is_told(target, alarm));
+        for (id, cluster) in self.assign(clusters) {
+            let statement = self.finish(nulls, &cluster, id.as_ref());
+            if id.is_none() && !self.is_publishable(&cluster, &statement) {
+                continue;
+            }
+            let cells: Vec<(usize, usize)> = cluster.cells.keys().copied().collect();
+            let (id, incident) = self.publish(id, &statement);
+            for (family, target) in cells {
+                if let Some(alarm) = &mut self.cells.get_mut(family, target).alarm
+                    && let Some(former) = alarm.incident.replace(id.clone()).filter(|former| *former != id)
+                    && let Some(merged) = self.withdraw_merged(&former, &id)
+                {
+                    changed.insert(former, merged);
+                }
+            }
+            changed.extend(incident.map(|incident| (id, incident)));
+        }
+        changed.extend(self.publish_outages());
+        let mut changed: Vec<Incident> = changed.into_values().collect();
+        changed.sort_by(|a, b| (a.detected_at, &a.id).cmp(&(b.detected_at, &b.id)));
+        changed
+    }
+
+    /// Says whether an alarm still takes part in what is told.
+    fn is_told(&self, target: usize, alarm: &Alarm) -> bool {
+        if self.incidents.outages.get(&target).is_some_and(|outage| outage.covers(alarm.onset)) {
+            return false;
+        }
+        match &alarm.incident {
+            None => alarm.is_open(),
+            Some(id) => !self.is_long_closed(id),
+        }
+    }
+
+    fn is_long_closed(&self, id: &IncidentId) -> bool {
+        let closed = self.incidents.marks.get(id).and_then(|marks| marks.closed);
+        closed.is_some_and(|closed| self.now - closed > REOPEN_MS)
+    }
+
+    /// Gives every cluster the incident that most of its cells belong to; the older one decides a draw.
+    fn assign(&self, clusters: Vec<Cluster>) -> Vec<(Option<IncidentId>, Cluster)> {
+        let mut wishes = Vec::new();
+        for (number, cluster) in clusters.iter().enumerate() {
+            for (id, cells) in cluster.tags() {
+                let since = self.incidents.published.get(&id).map(|incident| incident.detected_at);
+                wishes.push((std::cmp::Reverse(cells), since, id, number));
+            }
+        }
+        wishes.sort();
+        let mut taken: BTreeSet<IncidentId> = BTreeSet::new();
+        let mut ids: Vec<Option<IncidentId>> = vec![None; clusters.len()];
+        for (_, _, id, number) in wishes {
+            if ids[number].is_none() && taken.insert(id.clone()) {
+                ids[number] = Some(id);
+            }
+        }
+        ids.into_iter().zip(clusters).collect()
+    }
+
+    /// Adds status, retraction and reasons to what is said of a cluster.
+    fn finish(&self, nulls: &mut Nulls, cluster: &Cluster, id: Option<&IncidentId>) -> Statement {
+        let mut statement = self.state(nulls, cluster);
+        let former = id.and_then(|id| self.incidents.published.get(id));
+        let was_confirmed = former.is_some_and(|incident| incident.status == Status::Confirmed);
+        let lasted = statement.end.unwrap_or(self.now) - statement.onset;
+        let is_long =
+            count(usize::try_from(lasted).unwrap_or(0)) >= CONFIRM_PERIODS * self.base_seconds() * 1000.0;
+        let is_settled = if self.is_live() { self.is_settled(cluster, &statement) } else { is_long };
+        if was_confirmed || is_settled {
+            statement.status = Status::Confirmed;
+        } else if statement.end.is_some() && !self.is_live() && former.is_some() {
+            statement.retraction = Some("it cleared before it could be confirmed".to_owned());
+        }
+        statement.evidence = self.explain(cluster, &statement);
+        statement
+    }
+
+    /// Live: says whether the confirmation round is over and agrees.
+    fn is_settled(&self, cluster: &Cluster, statement: &Statement) -> bool {
+        if self.now - cluster.raised_at() >= SETTLED_MS {
+            return true;
+        }
+        let known = statement.stances.values().filter(|stance| **stance != Stance::Unknown).count();
+        statement.verdict != Verdict::InsufficientData
+            && count(known) >= SETTLED_SHARE * count(statement.stances.len())
+    }
+
+    fn is_publishable(&mut self, cluster: &Cluster, statement: &Statement) -> bool {
+        if !cluster.is_open() {
+            return false;
+        }
+        if statement.verdict == Verdict::InsufficientData {
+            return true;
+        }
+        if statement.posterior.exists() < PUBLISH_SCORE {
+            return false;
+        }
+        let raised = cluster.raised_at();
+        let is_asking = self.is_live() && self.now - raised < HOLD_MS && !self.is_settled(cluster, statement);
+        if is_asking {
+            self.wake_at(raised + HOLD_MS);
+        }
+        !is_asking
+    }
+
+    /// Asks for another evaluation.
+    pub(super) fn wake_at(&mut self, at: Ms) {
+        self.incidents.wake = Some(self.incidents.wake.map_or(at, |other| other.min(at)));
+    }
+
+    /// Says how strongly a cell is part of an open incident.
+    pub(super) fn open_strength(&self, family: usize, target: usize) -> Option<Strength> {
+        let alarm = self.cells.alarm(family, target)?;
+        alarm.is_open().then_some(alarm.strength)
+    }
+
+    fn base_seconds(&self) -> f64 {
+        count(usize::try_from(self.base_ms / 1000).unwrap_or(0))
+    }
+}

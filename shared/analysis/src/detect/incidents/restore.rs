@@ -1,0 +1,55 @@
+//! Taking up published incidents after a restart.
+
+use super::super::cells::{Alarm, Cleared, Strength};
+use super::super::core::Core;
+use super::super::ms;
+use super::Marks;
+use super::outage::Outage;
+use faultline_model::{Incident, Verdict};
+
+impl Core {
+    /// Takes published incidents back: open ones raise their cells' alarms again.
+    pub(in super::super) fn restore(&mut self, incidents: Vec<Incident>) {
+        for incident in incidents {
+            let closed = incident.end.map(|end| {
+                let last = incident.revisions.last().map_or(end, |revision| revision.published_at);
+                ms(last.max(end))
+            });
+            let revised = incident.revisions.last().map_or(incident.detected_at, |last| last.published_at);
+            let marks = Marks { revised: ms(revised), closed };
+            self.incidents.marks.insert(incident.id.clone(), marks);
+            if !incident.retracted {
+                self.restore_cells(&incident);
+            }
+            self.incidents.published.insert(incident.id.clone(), incident);
+        }
+    }
+
+    fn restore_cells(&mut self, incident: &Incident) {
+        let cleared = incident.end.map(|end| Cleared { end: ms(end), at: ms(end) });
+        let targets: Vec<usize> =
+            incident.targets.iter().filter_map(|target| self.world.target(target)).collect();
+        for target in &targets {
+            if incident.verdict == Verdict::TargetOutage {
+                let outage =
+                    Outage { onset: ms(incident.onset), cleared, incident: Some(incident.id.clone()) };
+                self.incidents.outages.insert(*target, outage);
+                continue;
+            }
+            for asn in &incident.asns {
+                let family = self.world.family_of(*asn);
+                let onset = incident.onset_by_asn.get(asn).copied().unwrap_or(incident.onset);
+                let end = incident.end_by_asn.get(asn).map(|end| Cleared { end: ms(*end), at: ms(*end) });
+                let is_weak = incident.verdict == Verdict::InsufficientData;
+                self.cells.get_mut(family, *target).alarm = Some(Alarm {
+                    onset: ms(onset),
+                    at: ms(incident.detected_at),
+                    cleared: end.or(cleared),
+                    incident: Some(incident.id.clone()),
+                    strength: if is_weak { Strength::Sparse } else { Strength::Firm },
+                    returns: 0,
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What too few agents see clearly (method 3.6, "insufficient data").
+//!
+//! A network with fewer than three active agents can never alarm on its own. Where the one or two agents that
+//! are there fail clearly (uncapped evidence of at least 11 nats on few targets, everything unrelated fine,
+//! controls fine), a named statement is made: what is seen, and that a home cannot be told from a provider.
+//! The same holds where a network fails clearly and no control ran at all.
+
+use super::super::alarm::points;
+use super::super::cells::{Alarm, Strength};
+use super::super::changepoint::{self, Turn};
+use super::super::core::Core;
+use super::super::evidence::{MECHANISMS, vote, weigh};
+use super::super::null::{Nulls, Question};
+use super::super::store::{Entry, Ms};
+use super::super::world::{FamilyNo, TargetNo};
+use std::collections::BTreeSet;
+
+/// Evidence that the agents of a sparse network must bring together.
+const CLEAR_EVIDENCE: f64 = 11.0;
+/// More failing targets than this share of the list are no few targets.
+const FEW_SHARE: usize = 3;
+/// A network with so many agents speaks through the ordinary alarm.
+const ENOUGH_AGENTS: usize = 3;
+
+impl Core {
+    /// Raises and upgrades statements about sparse networks.
+    pub(super) fn update_sparse(&mut self, nulls: &mut Nulls) {
+        let families: BTreeSet<FamilyNo> = self.readings.keys().map(|(family, _)| *family).collect();
+        for family in families {
+            let active = self.active[family];
+            if active > 0 && active < ENOUGH_AGENTS {
+                self.raise_sparse(nulls, family);
+            }
+        }
+    }
+
+    fn raise_sparse(&mut self, nulls: &mut Nulls, family: FamilyNo) {
+        let mut total = 0.0;
+        let mut found = Vec::new();
+        let failing: Vec<TargetNo> =
+            self.readings.range((family, 0)..=(family, usize::MAX)).map(|((_, target), _)| *target).collect();
+        for target in failing {
+            if self.cells.has_open_alarm(family, target) {
+                continue;
+            }
+            let from = self.floor_of(family, target).max(self.now - self.window_ms(3));
+            let entries = self.evidence_between(family, target, from, self.now);
+            let recent = self.evidence_between(family, target, self.now - self.window_ms(2), self.now);
+            let Some(first) = run_start(&entries) else { continue };
+            let votes = vote(&recent);
+            let is_failing = votes.agents >= 1 && !votes.is_clear() && 2 * votes_bad(&recent) > recent.len();
+            let is_fine = self.is_selective((family, target), first)
+                && self.store.is_control_fine(target, first, self.now)
+                && !self.is_standing(family, target);
+            if is_failing && is_fine {
+                let run: Vec<Entry> = entries.into_iter().filter(|entry| entry.start >= first).collect();
+                total += self.uncapped(nulls, family, target, &run).max(0.0);
+                found.push((target, first));
+            }
+        }
+        if total < CLEAR_EVIDENCE || found.len() * FEW_SHARE > self.world.targets.len() {
+            return;
+        }
+        for (target, first) in found {
+            self.raise_weak((family, target), first, Strength::Sparse);
+        }
+    }
+
+    /// Raises a statement that is no verdict on a network.
+    pub(in super::super) fn raise_weak(
+        &mut self,
+        (family, target): (FamilyNo, TargetNo),
+        first: Ms,
+        strength: Strength,
+    ) {
+        let change = changepoint::find(&self.onset_points(family, target), Turn::Onset);
+        let onset = change.map_or(first, |change| change.middle());
+        let alarm = Alarm::new(onset, self.now, strength);
+        self.cells.get_mut(family, target).alarm = Some(alarm);
+    }
+
+    /// Adds up what a run of results says for the best mechanism, without any cap.
+    fn uncapped(&self, nulls: &mut Nulls, family: FamilyNo, target: TargetNo, run: &[Entry]) -> f64 {
+        let mut sums = [0.0; MECHANISMS];
+        for entry in run {
+            let question = Question {
+                agent: entry.agent,
+                family: Some(family),
+                target,
+                start: entry.start,
+                since: None,
+            };
+            let weights = weigh(entry.class, self.null_rate(nulls, question));
+            for (sum, weight) in sums.iter_mut().zip(weights) {
+                *sum += weight;
+            }
+        }
+        sums.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+    }
+}
+
+/// Returns where the failing run began: the change point, or the first failure.
+fn run_start(entries: &[Entry]) -> Option<Ms> {
+    changepoint::find(&points(entries), Turn::Onset).map(|change| change.first_after)
+}
+
+fn votes_bad(entries: &[Entry]) -> usize {
+    entries.iter().filter(|entry| entry.class.is_anomaly()).count()
+}

@@ -1,0 +1,201 @@
+//! Asking for more: confirmations that separate the explanations still standing (method 5).
+//!
+//! 1. A first failure: the controls, two other agents of the network, and a canary from the failing agent.
+//! 2. Two agents agree: the rest of the network, two agents of every other network on the same target; agents
+//!    that answered once may answer once more.
+//! 3. ln E of the suspicion above 5, or an alarm: one target of every service of the same kind on all networks,
+//!    then what else belongs to the services that fail.
+//! 4. An open incident: one agent per network on a rotating target, about every 30 s at first, rarer as it goes
+//!    on. After the first success, the others of that network.
+//!
+//! Bounds: an agent is asked twice per target in five minutes and 40 times per incident, at most half of a
+//! network's agents per round unless it has fewer than four, and at most four open asks per agent. Only what
+//! agents hold in their signed list is ever asked, because targets come from it.
+
+mod outage;
+mod standing;
+mod suspicion;
+
+use super::core::Core;
+use super::store::{ASKED_PER_TARGET, ASKED_WINDOW_MS, Ms};
+use super::world::{FamilyNo, Place, TargetNo};
+use super::{Ask, AskReason, Who};
+use faultline_model::AgentId;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// An answer is awaited so long before somebody else is asked.
+const PATIENCE_MS: Ms = 20_000;
+/// Asks are remembered so long.
+const MEMORY_MS: Ms = ASKED_WINDOW_MS + PATIENCE_MS;
+/// Confirmations of one agent in one incident.
+const PER_INCIDENT: usize = 40;
+/// Open asks per agent.
+const OPEN_PER_AGENT: usize = 4;
+/// How often to look while something is open, and while an incident lasts.
+const BUSY_MS: Ms = 2_000;
+const CALM_MS: Ms = 10_000;
+
+/// Whom an ask went to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Asked {
+    Family(FamilyNo),
+    Agent(usize),
+    Controls,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Issued {
+    at: Ms,
+    whom: Asked,
+    target: TargetNo,
+    count: usize,
+}
+
+/// What was asked lately.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    issued: Vec<Issued>,
+    /// When each network was last looked after in an open incident.
+    followed: BTreeMap<FamilyNo, Ms>,
+    wake: Option<Ms>,
+}
+
+impl Plan {
+    /// Returns when to look again.
+    pub(super) fn next(&self, now: Ms) -> Option<Ms> {
+        self.wake.map(|at| at.max(now + 1))
+    }
+}
+
+/// One wish to ask agents of a family; lower priorities come first.
+#[derive(Clone, Debug)]
+struct Want {
+    priority: u8,
+    since: Ms,
+    family: FamilyNo,
+    target: TargetNo,
+    count: usize,
+    reason: AskReason,
+    /// Agents that shall not be chosen although they may.
+    spared: BTreeSet<usize>,
+}
+
+impl Core {
+    /// Decides what is asked now.
+    pub(super) fn plan_asks(&mut self) -> Vec<Ask> {
+        let now = self.now;
+        self.plan.issued.retain(|issued| now - issued.at <= MEMORY_MS);
+        let mut asks = Vec::new();
+        self.ask_controls(&mut asks);
+        self.ask_canaries(&mut asks);
+        let mut wants = self.want_suspicions();
+        wants.extend(self.want_mapping());
+        wants.extend(self.want_ends());
+        wants.extend(self.want_outages());
+        wants.sort_by_key(|want| (want.priority, want.since, want.family, want.target));
+        for want in wants {
+            asks.extend(self.grant(&want));
+        }
+        asks.extend(self.follow_up());
+        self.plan.wake = self.next_look();
+        asks
+    }
+
+    fn next_look(&self) -> Option<Ms> {
+        let is_busy = self.plan.issued.iter().any(|issued| self.now - issued.at < PATIENCE_MS)
+            || self.readings.values().any(|reading| reading.stream.is_some());
+        let has_open = self.cells.alarms().any(|(_, _, alarm)| alarm.is_open())
+            || self.incidents.outages.values().any(|outage| outage.cleared.is_none());
+        let pace = if is_busy { Some(BUSY_MS) } else { has_open.then_some(CALM_MS) };
+        pace.map(|pace| self.now + pace).into_iter().chain(self.incidents.wake).min()
+    }
+
+    /// Turns a wish into an ask as far as the bounds allow.
+    fn grant(&mut self, want: &Want) -> Option<Ask> {
+        let mut exclude = self.exhausted(want.family, want.target);
+        exclude.extend(want.spared.iter().copied());
+        let agents = self.family_agents(want.family);
+        let free = agents.iter().filter(|agent| !exclude.contains(agent)).count();
+        let round = if agents.len() < 4 { agents.len() } else { agents.len() / 2 };
+        let open: usize = self.open_asks(want.family);
+        let room = (agents.len() * OPEN_PER_AGENT).saturating_sub(open);
+        let count = want.count.min(free).min(round).min(room);
+        if count == 0 {
+            return None;
+        }
+        self.note(Asked::Family(want.family), want.target, count);
+        let ids = |agents: BTreeSet<usize>| -> BTreeSet<AgentId> {
+            agents.into_iter().map(|agent| self.store.agents[agent].id.clone()).collect()
+        };
+        Some(Ask {
+            target: self.world.targets[want.target].target.clone(),
+            who: Who::Family(self.world.families[want.family].asn),
+            count,
+            reason: want.reason,
+            exclude: ids(exclude),
+        })
+    }
+
+    fn note(&mut self, whom: Asked, target: TargetNo, count: usize) {
+        self.plan.issued.push(Issued { at: self.now, whom, target, count });
+    }
+
+    /// Returns how many answers of a family on a target are still awaited.
+    fn awaited(&self, family: FamilyNo, target: TargetNo) -> usize {
+        let recent = |issued: &&Issued| {
+            issued.whom == Asked::Family(family)
+                && issued.target == target
+                && self.now - issued.at < PATIENCE_MS
+        };
+        let issued: Vec<&Issued> = self.plan.issued.iter().filter(recent).collect();
+        let Some(first) = issued.iter().map(|issued| issued.at).min() else { return 0 };
+        let asked: usize = issued.iter().map(|issued| issued.count).sum();
+        let entries = self.store.cell(family, target).between(first - PATIENCE_MS, self.now);
+        let answered = entries.iter().filter(|entry| entry.asked && entry.received > first).count();
+        asked.saturating_sub(answered)
+    }
+
+    /// Returns how many answers of a family are awaited on all targets.
+    fn open_asks(&self, family: FamilyNo) -> usize {
+        let recent =
+            |issued: &&Issued| issued.whom == Asked::Family(family) && self.now - issued.at < PATIENCE_MS;
+        let targets: BTreeSet<TargetNo> =
+            self.plan.issued.iter().filter(recent).map(|issued| issued.target).collect();
+        targets.into_iter().map(|target| self.awaited(family, target)).sum()
+    }
+
+    /// Returns the agents of a family that were heard in the last 20 minutes.
+    fn family_agents(&self, family: FamilyNo) -> Vec<usize> {
+        let from = self.now - self.window_ms(2);
+        let is_active = |agent: &usize| {
+            let agent = &self.store.agents[*agent];
+            agent.place == Place::Home(family) && agent.between(from, self.now).next().is_some()
+        };
+        (0..self.store.agents.len()).filter(is_active).collect()
+    }
+
+    /// Returns the agents of a family that must not be asked about a target again so soon.
+    fn exhausted(&self, family: FamilyNo, target: TargetNo) -> BTreeSet<usize> {
+        self.family_agents(family).into_iter().filter(|agent| self.is_exhausted(*agent, target)).collect()
+    }
+
+    fn is_exhausted(&self, agent: usize, target: TargetNo) -> bool {
+        let asked = self.store.agents[agent].between(self.now - ASKED_WINDOW_MS, self.now);
+        let here = asked.filter(|outcome| outcome.asked && outcome.target == target).count();
+        let since = self.episode_start();
+        let all = self.store.agents[agent].between(since, self.now).filter(|outcome| outcome.asked).count();
+        here >= ASKED_PER_TARGET || all >= PER_INCIDENT
+    }
+
+    /// Returns when the oldest thing that is still open began; confirmations are counted from there.
+    fn episode_start(&self) -> Ms {
+        let alarms =
+            self.cells.alarms().filter(|(_, _, alarm)| alarm.is_open()).map(|(_, _, alarm)| alarm.onset);
+        alarms.min().unwrap_or(self.now - ASKED_WINDOW_MS).min(self.now - ASKED_WINDOW_MS)
+    }
+}
+
+/// Rounds a number of agents up.
+fn ceil(number: f64) -> usize {
+    (0..1_000_000_usize).find(|whole| super::evidence::count(*whole) >= number).unwrap_or(0)
+}

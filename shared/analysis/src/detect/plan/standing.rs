@@ -1,0 +1,107 @@
+//! Asks about open incidents: is it still there, and is it over?
+
+use super::super::cells::Alarm;
+use super::super::core::Core;
+use super::super::store::Ms;
+use super::super::world::{FamilyNo, TargetNo};
+use super::Want;
+use crate::detect::{Ask, AskReason};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A young incident is looked after this often on every network; an old one after a twentieth of its age.
+const FOLLOW_MS: Ms = 30_000;
+const FOLLOW_SHARE: Ms = 20;
+const FOLLOW_MOST_MS: Ms = 600_000;
+/// After a network came back, the others are looked after this often for a while.
+const HASTE_MS: Ms = 10_000;
+const HASTE_LASTS_MS: Ms = 180_000;
+/// Agents that are asked about the end of one cell.
+const END_ANSWERS: usize = 3;
+/// How far back a success is looked for.
+const RECENT_MS: Ms = 120_000;
+
+impl Core {
+    /// After the first success on a blocked cell, wants the others of that network.
+    pub(super) fn want_ends(&self) -> Vec<Want> {
+        let mut wants = Vec::new();
+        let back: BTreeSet<FamilyNo> = self.lately_back();
+        for (family, target, alarm) in self.cells.alarms().filter(|(_, _, alarm)| alarm.is_open()) {
+            let entries =
+                self.store.cell(family, target).between(alarm.at.max(self.now - RECENT_MS), self.now);
+            let first = entries.iter().find(|entry| !entry.class.is_anomaly()).map(|entry| entry.start);
+            let since = match first {
+                Some(since) => since,
+                // Another target of this network came back: this one may have, too.
+                None if back.contains(&family) => self.last_back(family).unwrap_or(self.now),
+                None => continue,
+            };
+            let after: BTreeSet<usize> =
+                entries.iter().filter(|entry| entry.start >= since).map(|entry| entry.agent).collect();
+            let desired = END_ANSWERS.min(self.family_agents(family).len());
+            let missing = desired.saturating_sub(after.len() + self.awaited(family, target));
+            if missing > 0 {
+                let (count, reason) = (missing, AskReason::End);
+                wants.push(Want { priority: 4, since, family, target, count, reason, spared: after });
+            }
+        }
+        wants
+    }
+
+    /// Looks after open incidents: one agent per network on a rotating target.
+    pub(super) fn follow_up(&mut self) -> Vec<Ask> {
+        let mut open: BTreeMap<FamilyNo, Vec<(TargetNo, Ms)>> = BTreeMap::new();
+        for (family, target, alarm) in self.cells.alarms().filter(|(_, _, alarm)| alarm.is_open()) {
+            open.entry(family).or_default().push((target, alarm.at));
+        }
+        self.plan.followed.retain(|family, _| open.contains_key(family));
+        let is_hasty = !self.lately_back().is_empty();
+        let mut asks = Vec::new();
+        for (family, cells) in open {
+            let age = self.now - cells.iter().map(|(_, at)| *at).min().unwrap_or(self.now);
+            let calm = (age / FOLLOW_SHARE).clamp(FOLLOW_MS, FOLLOW_MOST_MS);
+            let pace = if is_hasty { HASTE_MS } else { calm };
+            if self.now - self.last_seen(family, &cells) < pace {
+                continue;
+            }
+            let turn = usize::try_from(self.now.div_euclid(FOLLOW_MS)).unwrap_or(0);
+            for step in 0..cells.len() {
+                let (target, since) = cells[(turn + step) % cells.len()];
+                let (count, reason, spared) = (1, AskReason::FollowUp, self.last_asked(family, target));
+                let want = Want { priority: 6, since, family, target, count, reason, spared };
+                if let Some(ask) = self.grant(&want) {
+                    self.plan.followed.insert(family, self.now);
+                    asks.push(ask);
+                    break;
+                }
+            }
+        }
+        asks
+    }
+
+    /// Returns when a network was last seen, or asked, on any of its blocked targets.
+    fn last_seen(&self, family: FamilyNo, cells: &[(TargetNo, Ms)]) -> Ms {
+        let newest = cells.iter().filter_map(|(target, _)| self.store.cell(family, *target).all().last());
+        let seen = newest.map(|entry| entry.start).max().unwrap_or(0);
+        seen.max(self.plan.followed.get(&family).copied().unwrap_or(0))
+    }
+
+    /// Returns the agent that answered last, so that not the same one is asked twice running.
+    fn last_asked(&self, family: FamilyNo, target: TargetNo) -> BTreeSet<usize> {
+        if self.family_agents(family).len() < 2 {
+            return BTreeSet::new();
+        }
+        self.store.cell(family, target).all().last().map(|entry| entry.agent).into_iter().collect()
+    }
+
+    /// Returns the networks of which a cell came back in the last minutes while others are still blocked.
+    fn lately_back(&self) -> BTreeSet<FamilyNo> {
+        let is_recent =
+            |alarm: &Alarm| alarm.cleared.is_some_and(|cleared| self.now - cleared.at <= HASTE_LASTS_MS);
+        self.cells.alarms().filter(|(_, _, alarm)| is_recent(alarm)).map(|(family, _, _)| family).collect()
+    }
+
+    fn last_back(&self, family: FamilyNo) -> Option<Ms> {
+        let own = self.cells.alarms().filter(|(other, _, _)| *other == family);
+        own.filter_map(|(_, _, alarm)| alarm.cleared).map(|cleared| cleared.at).max()
+    }
+}
