@@ -11,7 +11,9 @@ mod web;
 
 pub(crate) use agent::CONFIRMATION_VALID_MS;
 pub(crate) use door::Door;
-pub(crate) use matrix::{MatrixState, country_matrix};
+#[cfg(test)]
+pub(crate) use matrix::MatrixService;
+pub(crate) use matrix::{Matrix, MatrixCell, MatrixRow, MatrixState, country_matrix};
 pub(crate) use web::serve_web;
 
 use crate::coordinator::Coordinator;

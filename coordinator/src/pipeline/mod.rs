@@ -124,7 +124,13 @@ impl Pipeline {
         }
         self.unpublished.extend(evaluated.changed);
         self.publish().await?;
-        self.coordinator.view.send_replace(Arc::new(View { at: now, cells: evaluated.cells }));
+        let view = Arc::new(View { at: now, cells: evaluated.cells });
+        self.coordinator.view.send_if_modified(|held| {
+            // Readers are woken only when there is something to see.
+            let is_news = held.cells != view.cells;
+            *held = view;
+            is_news
+        });
         Ok(())
     }
 
