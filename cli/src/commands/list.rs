@@ -4,7 +4,7 @@ use crate::arguments::{DiffArguments, ListCommand, PushArguments, SourceArgument
 use crate::connect;
 use crate::home::Home;
 use crate::list::{Diff, Draft, Fault, Need, Policy, cost_table, fetch, parse, refuse};
-use crate::output::{moment, print, print_json};
+use crate::output::{counted, moment, print, print_json};
 use crate::show::{Align, Table};
 use crate::trouble::{Exit, Trouble};
 use anyhow::Result;
@@ -59,7 +59,14 @@ async fn read(arguments: &SourceArguments) -> Result<Draft, Trouble> {
     if !invalid.is_empty() && !arguments.skip_invalid {
         return Err(refuse(&invalid).hint("mend these rows, or leave them out with --skip-invalid"));
     }
-    let mut draft = Draft::join(drafts, &stem(&arguments.files)).map_err(|faults| refuse(&faults))?;
+    let joined = Draft::join(drafts, &stem(&arguments.files)).map_err(|faults| refuse(&faults))?;
+    if joined.repeated > 0 {
+        anstream::eprintln!(
+            "left out: {} that an earlier file has already",
+            counted(joined.repeated as u64, "row")
+        );
+    }
+    let mut draft = joined.draft;
     if let (Some(period), Some(settings)) = (arguments.cell_period, draft.settings.as_mut()) {
         settings.limits.cell_period_s = period;
     }

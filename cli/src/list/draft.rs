@@ -1,7 +1,7 @@
 //! A list before it has a version and a signature.
 
 use super::Fault;
-use faultline_model::{Limits, ResolverSpec, TargetSpec, TaskList, Timestamp};
+use faultline_model::{Limits, ResolverSpec, ServiceId, Target, TargetSpec, TaskList, Timestamp};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -52,33 +52,51 @@ pub(crate) struct Draft {
     pub entries: Vec<Entry>,
 }
 
+/// Several files as one list.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    /// The list.
+    pub draft: Draft,
+    /// Rows of CSV files that an earlier file has already.
+    pub repeated: usize,
+}
+
 impl Draft {
     /// Joins files: the settings of the first that has some, all targets, none twice.
-    pub(crate) fn join(drafts: Vec<Self>, fallback_name: &str) -> Result<Self, Vec<Fault>> {
+    ///
+    /// A CSV row that an earlier file has already is passed over, because such lists overlap; twice in one file, or in
+    /// two TOML files, is a fault.
+    pub(crate) fn join(drafts: Vec<Self>, fallback_name: &str) -> Result<Joined, Vec<Fault>> {
         let mut settings = None;
         let mut entries: Vec<Entry> = Vec::new();
-        let mut faults = Vec::new();
-        let mut seen: BTreeMap<String, String> = BTreeMap::new();
+        let (mut faults, mut repeated) = (Vec::new(), 0);
+        let mut seen: BTreeMap<Target, (String, usize)> = BTreeMap::new();
+        let mut services: BTreeMap<ServiceId, String> = BTreeMap::new();
         for draft in drafts {
+            let is_csv = draft.settings.is_none();
             settings = settings.or(draft.settings);
-            for entry in draft.entries {
-                let place = format!("{}:{}", entry.source, entry.line);
-                match seen.insert(entry.spec.target.to_string(), place) {
-                    None => entries.push(entry),
-                    Some(first) => faults.push(Fault {
-                        source: entry.source,
-                        line: entry.line,
-                        key: "url".to_owned(),
-                        message: format!("{} is listed already at {first}", entry.spec.target),
-                    }),
+            for mut entry in draft.entries {
+                if let Some((source, line)) = seen.get(&entry.spec.target) {
+                    if is_csv && *source != entry.source {
+                        repeated += 1;
+                    } else {
+                        faults.push(twice(&entry, source, *line));
+                    }
+                    continue;
                 }
+                seen.insert(entry.spec.target.clone(), (entry.source.clone(), entry.line));
+                if is_csv {
+                    entry.spec.service = own_service(&entry, &services);
+                }
+                services.entry(entry.spec.service.clone()).or_insert_with(|| entry.source.clone());
+                entries.push(entry);
             }
         }
         if !faults.is_empty() {
             return Err(faults);
         }
         let settings = settings.unwrap_or_else(|| Settings::plain(fallback_name));
-        Ok(Self { settings: Some(settings), entries })
+        Ok(Joined { draft: Self { settings: Some(settings), entries }, repeated })
     }
 
     /// Says whether any target is a canary.
@@ -100,5 +118,54 @@ impl Draft {
             resolvers: settings.resolvers,
             targets: self.entries.into_iter().map(|entry| entry.spec).collect(),
         }
+    }
+}
+
+fn twice(entry: &Entry, source: &str, line: usize) -> Fault {
+    Fault {
+        source: entry.source.clone(),
+        line: entry.line,
+        key: "url".to_owned(),
+        message: format!("{} is listed already at {source}:{line}", entry.spec.target),
+    }
+}
+
+/// Keeps a CSV row's service apart from services of other files that have the same name.
+fn own_service(entry: &Entry, services: &BTreeMap<ServiceId, String>) -> ServiceId {
+    let name = &entry.spec.service;
+    let is_free = |id: &ServiceId| services.get(id).is_none_or(|source| *source == entry.source);
+    let numbered = (2..).map_while(|n| ServiceId::new(&format!("{name}-{n}")).ok());
+    std::iter::once(name.clone()).chain(numbered).find(is_free).unwrap_or_else(|| name.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn csv(name: &str, rows: &str) -> Draft {
+        super::super::parse(name, &format!("url,category_code\n{rows}")).expect("readable").0
+    }
+
+    #[test]
+    fn overlapping_files_are_joined_and_a_repetition_in_one_file_is_a_fault() {
+        let core = include_str!("../../../lists/core.toml");
+        let core = || super::super::parse("core.toml", core).expect("a good list").0;
+        let other = csv("a.csv", "https://x.com/,GRP\nhttps://a.example/,NEWS\n");
+        let joined = Draft::join(vec![core(), other], "a").expect("joined");
+        assert_eq!((joined.draft.entries.len(), joined.repeated), (22, 1));
+        assert_eq!(joined.draft.settings.map(|settings| settings.name), Some("core".to_owned()));
+        let doubled = csv("b.csv", "https://a.example/,NEWS\nhttps://A.example,NEWS\n");
+        let faults = Draft::join(vec![doubled], "b").expect_err("doubled");
+        assert_eq!(faults[0].to_string(), "b.csv:3: url: https://a.example/ is listed already at b.csv:2");
+        assert!(Draft::join(vec![core(), core()], "core").is_err());
+    }
+
+    #[test]
+    fn services_of_two_csv_files_stay_apart() {
+        let drafts =
+            vec![csv("a.csv", "https://a.example/,NEWS\n"), csv("b.csv", "http://a.example/,NEWS\n")];
+        let joined = Draft::join(drafts, "a").expect("joined");
+        let ids: Vec<&str> = joined.draft.entries.iter().map(|entry| entry.spec.service.as_str()).collect();
+        assert_eq!(ids, ["a-example", "a-example-2"]);
     }
 }
