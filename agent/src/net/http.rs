@@ -1,6 +1,5 @@
 //! Measured HTTP: one exchange by hyper on a connection that was opened before, bounded in every direction.
 
-use super::HTTP_DEADLINE;
 use super::meter::Ending;
 use bytes::Bytes;
 use faultline_model::Failure;
@@ -14,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
@@ -87,12 +87,17 @@ pub struct Reply {
 /// Does one exchange on an open connection and leaves the connection unusable.
 ///
 /// The reply holds what came before the exchange ended, well or not.
-pub async fn exchange<S>(stream: S, is_h2: bool, ending: &Ending, ask: Ask) -> (Reply, Result<(), Failure>)
+pub async fn exchange<S>(
+    stream: S,
+    (is_h2, ending): (bool, &Ending),
+    ask: Ask,
+    deadline: Duration,
+) -> (Reply, Result<(), Failure>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut reply = Reply::default();
-    let deadline = Instant::now() + HTTP_DEADLINE;
+    let deadline = Instant::now() + deadline;
     let ended = if is_h2 {
         timeout_at(deadline, over_h2(stream, ask, &mut reply)).await
     } else {

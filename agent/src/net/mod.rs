@@ -16,7 +16,7 @@ pub mod tls;
 pub use address::{AddressPolicy, Denied, Purpose, is_public};
 pub use failure::{failure_of_io, failure_of_tls};
 pub use local::LocalNetworks;
-pub use meter::{Meter, Metered};
+pub use meter::{Ending, Meter, Metered};
 
 use dns::SystemResolvers;
 use faultline_model::Failure;
@@ -28,14 +28,26 @@ use std::time::Duration;
 use tls::{TlsSetupError, Trust};
 use tokio::net::{TcpStream, UdpSocket};
 
-/// A resolver that has not answered by then never will.
-pub const DNS_DEADLINE: Duration = Duration::from_secs(4);
-/// Deadline of a TCP connection.
-pub const TCP_DEADLINE: Duration = Duration::from_secs(10);
-/// Deadline of a TLS handshake.
-pub const TLS_DEADLINE: Duration = Duration::from_secs(10);
-/// Deadline of an HTTP exchange, from the request to the last byte that is read.
-pub const HTTP_DEADLINE: Duration = Duration::from_secs(10);
+/// When a step is given up.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// A resolver's answer, retries included.
+    pub dns: Duration,
+    /// A TCP connection.
+    pub tcp: Duration,
+    /// A TLS handshake.
+    pub tls: Duration,
+    /// An HTTP exchange, from the request to the last byte that is read.
+    pub http: Duration,
+}
+
+impl Default for Deadlines {
+    /// The field's own: the same step fails after the same time in everybody's data.
+    fn default() -> Self {
+        let ten = Duration::from_secs(10);
+        Self { dns: Duration::from_secs(4), tcp: ten, tls: ten, http: ten }
+    }
+}
 
 /// Which authorities sign the certificates of measured sites.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +66,7 @@ pub struct Net {
     fixed_policy: Option<AddressPolicy>,
     trust: Trust,
     resolvers: SystemResolvers,
+    deadlines: Deadlines,
 }
 
 impl Net {
@@ -62,7 +75,8 @@ impl Net {
     /// # Errors
     /// Refuses roots that are no certificates.
     pub fn new(roots: &Roots) -> Result<Self, TlsSetupError> {
-        Ok(Self { fixed_policy: None, trust: Trust::new(roots)?, resolvers: SystemResolvers::File })
+        let (trust, deadlines) = (Trust::new(roots)?, Deadlines::default());
+        Ok(Self { fixed_policy: None, trust, resolvers: SystemResolvers::File, deadlines })
     }
 
     /// Makes a network with given rules and system resolvers, as tests need.
@@ -75,7 +89,15 @@ impl Net {
         resolvers: Vec<SocketAddr>,
     ) -> Result<Self, TlsSetupError> {
         let resolvers = SystemResolvers::Fixed(resolvers);
-        Ok(Self { fixed_policy: Some(policy), trust: Trust::new(roots)?, resolvers })
+        let (trust, deadlines) = (Trust::new(roots)?, Deadlines::default());
+        Ok(Self { fixed_policy: Some(policy), trust, resolvers, deadlines })
+    }
+
+    /// Replaces the deadlines, so that a test of silence need not last.
+    #[must_use]
+    pub const fn with_deadlines(mut self, deadlines: Deadlines) -> Self {
+        self.deadlines = deadlines;
+        self
     }
 
     /// Opens one check's view of the network.
@@ -115,7 +137,7 @@ impl Session {
     pub async fn connect(&self, peer: SocketAddr, purpose: Purpose) -> Result<Metered<TcpStream>, Failure> {
         let peer = self.policy.permit(peer, purpose).map_err(|_| Failure::AddressDenied)?;
         self.meter.add_connection();
-        let stream = within(TCP_DEADLINE, TcpStream::connect(peer)).await?;
+        let stream = within(self.net.deadlines.tcp, TcpStream::connect(peer)).await?;
         // Only a hint; a connection without it is slower, not wrong.
         let _ = stream.set_nodelay(true);
         Ok(Metered::new(stream, Arc::clone(&self.meter)))
@@ -129,6 +151,12 @@ impl Session {
         let socket = UdpSocket::bind(any).await.map_err(|e| failure_of_io(&e))?;
         socket.connect(peer).await.map_err(|e| failure_of_io(&e))?;
         Ok(socket)
+    }
+
+    /// Returns when steps are given up.
+    #[must_use]
+    pub fn deadlines(&self) -> Deadlines {
+        self.net.deadlines
     }
 
     fn trust(&self) -> &Trust {

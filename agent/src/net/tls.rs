@@ -1,6 +1,6 @@
 //! Measured TLS: a handshake that keeps the certificate's facts also when it fails.
 
-use super::{Metered, Roots, Session, TLS_DEADLINE, within};
+use super::{Metered, Roots, Session, within};
 use aws_lc_rs::digest;
 use data_encoding::HEXLOWER;
 use faultline_model::{Failure, TlsFact};
@@ -83,7 +83,8 @@ pub async fn handshake(
     let recorder = Recorder { verifier: Arc::clone(&session.trust().verifier), seen: Arc::clone(&seen) };
     let mut config = session.trust().config.clone();
     config.dangerous().set_certificate_verifier(Arc::new(recorder));
-    let ended = within(TLS_DEADLINE, TlsConnector::from(Arc::new(config)).connect(name, stream)).await;
+    let ended =
+        within(session.deadlines().tls, TlsConnector::from(Arc::new(config)).connect(name, stream)).await;
     let seen = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
     fact.certificate_sha256 = seen.sha256;
     fact.certificate_issuer = seen.issuer;

@@ -11,7 +11,7 @@ mod steps;
 
 use super::{Check, Job, NotRun, Outcome};
 use crate::net::http::{Ask, Reply, exchange};
-use crate::net::{DNS_DEADLINE, Net, Purpose, Session, dns, tls};
+use crate::net::{Ending, Net, Purpose, Session, dns, tls};
 use faultline_model::{Depth, DnsAnswer, Engine, Fact, Failure, HttpFact, Layer, ResolverSpec, TlsFact};
 use futures_util::future::{BoxFuture, join};
 use std::future::Future;
@@ -20,6 +20,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use steps::{Begun, Steps};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use url::{Host, Url};
 
@@ -52,7 +53,7 @@ impl Check for WebCheck {
             let steps = Steps::begin();
             let run = Run { session: &session, steps: &steps, job: &job };
             if tokio::time::timeout(CHECK_DEADLINE, run.whole()).await.is_err() {
-                steps.fail_unfinished(Failure::Timeout);
+                steps.fail_unfinished(&Failure::Timeout);
             }
             Ok(Outcome { observations: steps.finish(), bytes: session.bytes() })
         })
@@ -123,12 +124,13 @@ impl Run<'_> {
         let udp = async {
             let begun = self.steps.aside(Layer::Dns, Engine::Udp, hop, Some(resolver.udp));
             let purpose = Purpose::PublicResolver;
-            let ask = dns::resolve_udp(self.session, resolver.udp, purpose, host, DNS_DEADLINE);
+            let ask =
+                dns::resolve_udp(self.session, resolver.udp, purpose, host, self.session.deadlines().dns);
             record(begun, cut.run_until_cancelled(ask).await.unwrap_or(Err(Failure::Timeout)));
         };
         let doh = async {
             let begun = self.steps.aside(Layer::Dns, Engine::Doh, hop, Some(resolver.doh_address));
-            let ask = dns::resolve_doh(self.session, resolver, host, DNS_DEADLINE);
+            let ask = dns::resolve_doh(self.session, resolver, host, self.session.deadlines().dns);
             record(begun, cut.run_until_cancelled(ask).await.unwrap_or(Err(Failure::Timeout)));
         };
         join(udp, doh).await;
@@ -175,7 +177,7 @@ impl Run<'_> {
         begun.end(None, Fact::None);
         let ending = stream.ending();
         if url.scheme() == "http" {
-            return self.request(hop, peer, url, exchange(stream, false, &ending, self.ask(url))).await;
+            return self.request(hop, peer, url, self.exchange(stream, (false, &ending), url)).await;
         }
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let begun = self.steps.on_path(Layer::Tls, hop, Some(peer));
@@ -185,7 +187,7 @@ impl Run<'_> {
         match shaken {
             Ok(stream) => {
                 begun.end(None, Fact::Tls(fact));
-                self.request(hop, peer, url, exchange(stream, is_h2, &ending, self.ask(url))).await
+                self.request(hop, peer, url, self.exchange(stream, (is_h2, &ending), url)).await
             }
             Err(failure) => {
                 begun.end(Some(failure), Fact::Tls(fact));
@@ -211,12 +213,21 @@ impl Run<'_> {
         usable.first().copied()
     }
 
-    fn ask(&self, url: &Url) -> Ask {
+    async fn exchange<S>(
+        &self,
+        stream: S,
+        (is_h2, ending): (bool, &Ending),
+        url: &Url,
+    ) -> (Reply, Result<(), Failure>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let body_limit = match self.job.depth {
             Depth::Light => LIGHT_BODY_BYTES,
             Depth::Full => FULL_BODY_BYTES,
         };
-        Ask::page(url, body_limit)
+        let deadline = self.session.deadlines().http;
+        exchange(stream, (is_h2, ending), Ask::page(url, body_limit), deadline).await
     }
 
     /// Records an HTTP exchange and finds where it leads.

@@ -52,7 +52,7 @@ impl Steps {
     }
 
     /// Ends every unfinished step with a failure.
-    pub(super) fn fail_unfinished(&self, failure: Failure) {
+    pub(super) fn fail_unfinished(&self, failure: &Failure) {
         let elapsed = self.began.elapsed();
         for step in self.list().iter_mut().filter(|step| !step.is_finished) {
             step.observation.took = elapsed.saturating_sub(step.observation.at);

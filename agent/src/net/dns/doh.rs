@@ -29,7 +29,7 @@ async fn ask(session: &Session, resolver: &ResolverSpec, host: &str) -> Answer {
     let ending = stream.ending();
     let (fact, shaken) = tls::handshake(session, stream, name).await;
     let ask = Ask::dns(&url, question.to_bytes()?, MAX_REPLY_BYTES);
-    let (reply, ended) = exchange(shaken?, fact.alpn == "h2", &ending, ask).await;
+    let (reply, ended) = exchange(shaken?, (fact.alpn == "h2", &ending), ask, session.deadlines().http).await;
     ended?;
     if reply.status != 200 || reply.is_truncated {
         return Err(Failure::DnsMisbehaving);

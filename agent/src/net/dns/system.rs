@@ -3,7 +3,7 @@
 //! Its address usually lies in the volunteer's home or at her provider, so it is used and never recorded.
 
 use super::{Answer, udp};
-use crate::net::{DNS_DEADLINE, Purpose, Session};
+use crate::net::{Purpose, Session};
 use faultline_model::Failure;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use tokio::time::Instant;
@@ -36,7 +36,7 @@ impl SystemResolvers {
 /// Returns the failure's code.
 pub async fn resolve(session: &Session, host: &str) -> Answer {
     let resolvers = session.net.resolvers.list();
-    let end = Instant::now() + DNS_DEADLINE;
+    let end = Instant::now() + session.deadlines().dns;
     let mut first = None;
     for (index, resolver) in resolvers.iter().enumerate() {
         let rest = u32::try_from(resolvers.len() - index).unwrap_or(1);
