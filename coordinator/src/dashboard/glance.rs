@@ -114,8 +114,12 @@ fn headline(front: &Front, hit: &Hit<'_>, all: usize) -> String {
 fn figures(front: &Front, hit: &Hit<'_>, all: usize) -> Vec<(String, String)> {
     let word = hit.trouble.word();
     let share: f64 = hit.rows.iter().map(|row| row.user_share).sum();
+    let watched = front.matrix.services.iter().filter(|service| service.category != "CTRL").count();
     let mut figures = vec![
-        (format!("{} of {}", hit.services.len(), front.matrix.services.len()), format!("services {word}")),
+        (
+            format!("{} of {}", hit.services.len(), watched.max(hit.services.len())),
+            format!("services {word}"),
+        ),
         (format!("{} of {all}", hit.rows.len()), "networks affected".to_owned()),
     ];
     if share > 0.0 && hit.trouble != Trouble::Down {

@@ -98,7 +98,7 @@ fn field(front: &Front, row: &MatrixRow, cell: &MatrixCell, service: &str) -> Ma
     html! {
         td class=(words::state_class(cell.state)) title=(title) {
             span.symbol aria-hidden="true" { (symbol) }
-            span.word class=[(cell.state == MatrixState::Ok).then_some("calm")] { (word) }
+            span class=(if cell.state == MatrixState::Ok { "word calm" } else { "word" }) { (word) }
             @if is_trouble {
                 @if let Some(since) = since { span.since { (since) } }
                 @if !mechanism.is_empty() { span.mechanism { (mechanism) } }

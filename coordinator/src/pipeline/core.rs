@@ -6,7 +6,7 @@ use crate::ingest::corrected;
 use crate::store::{NewMeasurement, StoredMeasurement};
 use faultline_analysis::detect::{Ask, CellView, Detector, Mode, Setup, TargetInfo};
 use faultline_analysis::judge::judge;
-use faultline_model::{CountryCode, Incident, Judgement, Record, Timestamp};
+use faultline_model::{CountryCode, Incident, Judgement, Record, Timestamp, Why};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -23,7 +23,8 @@ pub(super) struct Core {
 pub(super) struct Taken {
     /// Judgements that are new or differ from what was noted, by position.
     pub(super) judgements: Vec<(u64, Judgement)>,
-    pub(super) has_anomaly: bool,
+    /// Something failed, or an answer came.
+    pub(super) is_urgent: bool,
 }
 
 /// What all detectors say.
@@ -84,9 +85,9 @@ impl Core {
             if stored.judgement.as_ref() != Some(&judgement) {
                 taken.judgements.push((stored.position, judgement.clone()));
             }
-            let is_anomaly = judgement.class.is_anomaly();
+            let is_urgent = judgement.class.is_anomaly() || row.why == Why::Confirmation;
             if let Some(record) = record(coordinator, row, &judgement) {
-                taken.has_anomaly |= self.ingest(coordinator, record) && is_anomaly;
+                taken.is_urgent |= self.ingest(coordinator, record) && is_urgent;
             }
         }
         taken

@@ -14,7 +14,7 @@ mod core;
 
 pub(crate) use confirmations::Confirmations;
 
-use self::core::{Core, Taken};
+use self::core::Core;
 use crate::coordinator::Coordinator;
 use crate::store::StoreError;
 use faultline_analysis::detect::CellView;
@@ -92,7 +92,7 @@ impl Pipeline {
         }
     }
 
-    /// Reads, judges and ingests everything new; true if something failed among it.
+    /// Reads, judges and ingests everything new; true if it cannot wait.
     async fn take_stored(&mut self) -> Result<bool, PipelineError> {
         self.core.set_up(&self.coordinator);
         let mut is_urgent = false;
@@ -103,8 +103,8 @@ impl Pipeline {
             let coordinator = Arc::clone(&self.coordinator);
             let taken = self.blocking(move |core| core.take(&coordinator, rows)).await?;
             self.position = position;
-            let Taken { judgements, has_anomaly } = taken;
-            is_urgent |= has_anomaly;
+            let judgements = taken.judgements;
+            is_urgent |= taken.is_urgent;
             if !judgements.is_empty() {
                 self.tolerate(self.coordinator.archive.note_judgements(judgements).await)?;
             }

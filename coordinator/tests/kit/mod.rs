@@ -68,6 +68,9 @@ impl Server {
         let log = tokio::spawn(async move {
             let mut text = Vec::new();
             let _ = errors.read_to_end(&mut text).await;
+            if let Some(path) = std::env::var_os("FAULTLINE_TEST_LOG") {
+                let _ = std::fs::write(path, &text);
+            }
             String::from_utf8_lossy(&text).into_owned()
         });
         let mut lines = BufReader::new(child.stdout.take().context("stdout")?).lines();
