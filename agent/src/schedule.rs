@@ -254,4 +254,26 @@ mod tests {
         let due = timetable.next_due().expect("an entry").unix_ms();
         assert!(due >= first + 280_000, "the same occurrence again");
     }
+
+    #[test]
+    fn jitter_at_the_least_interval_delays_runs_and_skips_none() {
+        let mut policy = policy();
+        let (entries, _) = accept_all(vec![entry("https://x.com/", 60_000)]);
+        let mut timetable = Timetable::new(entries, &policy, at(0));
+        let mut runs = vec![];
+        for ms in (0..600_000).step_by(100) {
+            while let Some(entry) = timetable.pop_due(at(ms)) {
+                match policy.admit_routine(entry.check, &entry.target, entry.depth, at(ms)) {
+                    Ok(_) => runs.push(ms),
+                    Err(refusal) => {
+                        assert_eq!(refusal, Refusal::TooSoon);
+                        let last = policy.last_run(entry.check, &entry.target).expect("a run");
+                        timetable.postpone(&entry, last + policy.least_interval());
+                    }
+                }
+            }
+        }
+        assert!(runs.windows(2).all(|pair| pair[1] - pair[0] >= 60_000), "{runs:?}");
+        assert!((8..=10).contains(&runs.len()), "{runs:?}");
+    }
 }

@@ -1,6 +1,6 @@
 //! `check`: one measurement without any coordinator.
 
-use super::print::print_facts;
+use super::print::{print_facts, say};
 use super::{Check, Failed, usage};
 use crate::checks::{self, Job};
 use crate::net::Net;
@@ -38,7 +38,7 @@ pub(super) async fn execute(arguments: &Check) -> Result<(), Failed> {
         observations: outcome.observations,
     };
     if arguments.json {
-        println!("{}", serde_json::to_string(&measurement)?);
+        say(format_args!("{}", serde_json::to_string(&measurement)?));
     } else {
         print_facts(&measurement, outcome.bytes);
     }

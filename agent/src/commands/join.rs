@@ -1,5 +1,6 @@
 //! `join`: consent, device key, enrolment.
 
+use super::print::say;
 use super::{Failed, Join, usage};
 use crate::consent::{Consent, ConsentText};
 use crate::state::{AgentRecord, Home};
@@ -45,7 +46,7 @@ pub(super) async fn execute(home: &Path, arguments: &Join) -> Result<(), Failed>
         joined_at: now(),
     };
     home.save_agent(&record, &enrolled.identity)?;
-    println!("Joined as {}. Start measuring with: faultline-agent run", record.agent_id);
+    say(format_args!("Joined as {}. Start measuring with: faultline-agent run", record.agent_id));
     Ok(())
 }
 
@@ -55,7 +56,7 @@ fn consent(is_accepted: bool) -> Result<String, Failed> {
     let mut output = std::io::stdout();
     if is_accepted {
         text.print(&mut output).context("cannot show the consent text")?;
-        println!("Agreed to by --accept-consent.");
+        say(format_args!("Agreed to by --accept-consent."));
         return Ok(text.version);
     }
     if !std::io::stdin().is_terminal() {

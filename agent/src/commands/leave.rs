@@ -1,5 +1,6 @@
 //! `leave`: stops the running agent and deletes everything that it made.
 
+use super::print::say;
 use super::{Failed, usage};
 use crate::state::{Home, LockError, RunLock};
 use anyhow::Context;
@@ -14,16 +15,16 @@ const STOP_PAUSE: Duration = Duration::from_millis(100);
 pub(super) async fn execute(home: &Path, yes: bool) -> Result<(), Failed> {
     let home = Home::open(home)?;
     if !yes && !confirm(&home)? {
-        println!("Nothing was changed.");
+        say(format_args!("Nothing was changed."));
         return Ok(());
     }
     let _lock = stop_running(&home).await?;
     let remaining = home.remove();
     if remaining.is_empty() {
-        println!("The agent has left. Nothing of it remains in {}.", home.dir().display());
+        say(format_args!("The agent has left. Nothing of it remains in {}.", home.dir().display()));
     } else {
-        println!("The agent has left. These files are not the agent's and remain:");
-        remaining.iter().for_each(|path| println!("  {}", path.display()));
+        say(format_args!("The agent has left. These files are not the agent's and remain:"));
+        remaining.iter().for_each(|path| say(format_args!("  {}", path.display())));
     }
     Ok(())
 }

@@ -1,29 +1,44 @@
 //! A measurement for people: step by step, with timing, coloured on terminals only.
 
-use anstream::println;
 use faultline_model::{Engine, Fact, Layer, Measurement, Observation};
 use owo_colors::OwoColorize;
+use std::io::Write;
+
+/// Writes a line. Whoever reads it may have gone, as `head` does; that is no failure.
+pub(super) fn say(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(anstream::stdout(), "{line}");
+}
 
 /// Prints what was seen, and that this is no judgement.
 pub(super) fn print_facts(measurement: &Measurement, bytes: u64) {
-    println!("{}", measurement.target.bold());
-    println!("{}", "   at ms  took  hop  step".dimmed());
+    say(format_args!("{}", measurement.target.bold()));
+    say(format_args!("{}", "   at ms  took  hop  step".dimmed()));
     for step in &measurement.observations {
         let (at, took) = (step.at.as_millis(), step.took.as_millis());
         let way = way(step);
         match &step.failure {
-            None => println!("{at:>8} {took:>5} {:>4}  {way:<34} {}  {}", step.hop, "ok".green(), seen(step)),
+            None => say(format_args!(
+                "{at:>8} {took:>5} {:>4}  {way:<34} {}  {}",
+                step.hop,
+                "ok".green(),
+                seen(step)
+            )),
             Some(failure) => {
-                println!("{at:>8} {took:>5} {:>4}  {way:<34} {}  {}", step.hop, failure.red(), seen(step));
+                say(format_args!(
+                    "{at:>8} {took:>5} {:>4}  {way:<34} {}  {}",
+                    step.hop,
+                    failure.red(),
+                    seen(step)
+                ));
             }
         }
     }
     let total = measurement.duration.as_millis();
-    println!("{}", format!("{total} ms, about {} KB on the wire", bytes.div_ceil(1000)).dimmed());
-    println!(
+    say(format_args!("{}", format!("{total} ms, about {} KB on the wire", bytes.div_ceil(1000)).dimmed()));
+    say(format_args!(
         "These are facts about one attempt from one place. They do not say whether anything is blocked: \
          that takes other places at the same time."
-    );
+    ));
 }
 
 fn way(step: &Observation) -> String {

@@ -1,6 +1,7 @@
 //! `status`: what the running agent says about itself, in words.
 
 use super::Failed;
+use super::print::say;
 use crate::state::{AgentRecord, Home, LockError, RunLock};
 use crate::status::Report;
 use faultline_runtime::now;
@@ -29,7 +30,7 @@ pub(super) fn execute(home: &Path, json: bool) -> Result<(), Failed> {
     let country = country.to_string();
     let shown = Shown { is_running, agent_id, country, control, is_paused: home.is_paused(), report };
     if json {
-        println!("{}", serde_json::to_string(&shown)?);
+        say(format_args!("{}", serde_json::to_string(&shown)?));
     } else {
         print(&shown);
     }
@@ -38,20 +39,20 @@ pub(super) fn execute(home: &Path, json: bool) -> Result<(), Failed> {
 
 fn print(shown: &Shown) {
     let role = if shown.control { "control" } else { "volunteer" };
-    println!("Agent {} ({role}, {})", shown.agent_id, shown.country);
+    say(format_args!("Agent {} ({role}, {})", shown.agent_id, shown.country));
     match (&shown.report, shown.is_running) {
         (Some(report), true) => {
-            println!(
+            say(format_args!(
                 "Running since {} (process {}, version {})",
                 report.started_at, report.pid, report.version
-            );
+            ));
         }
-        (Some(report), false) => println!("Not running; last seen {}", report.written_at),
-        (None, true) => println!("Running; it has not said anything yet"),
-        (None, false) => println!("Not running; start it with: faultline-agent run"),
+        (Some(report), false) => say(format_args!("Not running; last seen {}", report.written_at)),
+        (None, true) => say(format_args!("Running; it has not said anything yet")),
+        (None, false) => say(format_args!("Not running; start it with: faultline-agent run")),
     }
     if shown.is_paused {
-        println!("Measuring is paused; go on with: faultline-agent resume");
+        say(format_args!("Measuring is paused; go on with: faultline-agent resume"));
     }
     if let Some(report) = &shown.report {
         print_report(report, shown.is_running);
@@ -62,42 +63,49 @@ fn print_report(report: &Report, is_running: bool) {
     if is_running {
         let since = report.connection.since.map_or(Duration::ZERO, |since| now().since(since)).as_secs();
         match (&report.connection.error, report.connection.is_open) {
-            (_, true) => println!("Connection   open for {since} s"),
-            (Some(error), false) => println!("Connection   cut off for {since} s: {error}"),
-            (None, false) => println!("Connection   not open yet"),
+            (_, true) => say(format_args!("Connection   open for {since} s")),
+            (Some(error), false) => say(format_args!("Connection   cut off for {since} s: {error}")),
+            (None, false) => say(format_args!("Connection   not open yet")),
         }
     }
     match report.held.list_expires_at {
         Some(expires_at) => {
-            println!("List         version {}, valid until {expires_at}", report.held.list_version);
+            say(format_args!("List         version {}, valid until {expires_at}", report.held.list_version));
         }
-        None => println!("List         none yet; nothing is measured"),
+        None => say(format_args!("List         none yet; nothing is measured")),
     }
-    println!("Schedule     generation {}, {} entries", report.held.generation, report.held.entries);
+    say(format_args!("Schedule     generation {}, {} entries", report.held.generation, report.held.entries));
     let counts = &report.since_start;
-    println!("Measured     {} routine, {} confirmations since start", counts.routine, counts.confirmations);
+    say(format_args!(
+        "Measured     {} routine, {} confirmations since start",
+        counts.routine, counts.confirmations
+    ));
     print_reasons("Not measured", &counts.not_run);
-    println!("Uploaded     {} acknowledged", counts.uploaded);
+    say(format_args!("Uploaded     {} acknowledged", counts.uploaded));
     if counts.refused_by_coordinator > 0 {
-        println!("             {} refused by the coordinator", counts.refused_by_coordinator);
+        say(format_args!("             {} refused by the coordinator", counts.refused_by_coordinator));
     }
     print_reasons("Refused", &counts.refused);
     let spool = &report.spool;
-    println!("Waiting      {} measurements, {} KB on disk", spool.waiting, spool.bytes.div_ceil(1024));
+    say(format_args!(
+        "Waiting      {} measurements, {} KB on disk",
+        spool.waiting,
+        spool.bytes.div_ceil(1024)
+    ));
     if spool.dropped + spool.damaged > 0 {
-        println!("Lost         {} dropped, {} damaged files", spool.dropped, spool.damaged);
+        say(format_args!("Lost         {} dropped, {} damaged files", spool.dropped, spool.damaged));
     }
     if spool.is_disk_failing {
-        println!("             the disk refuses measurements; they wait in memory");
+        say(format_args!("             the disk refuses measurements; they wait in memory"));
     }
     let budget = &report.budget;
-    println!(
+    say(format_args!(
         "Budget       {} checks and {} MB a day; {:.0} % of the hour's routine and {:.0} % of the confirmations left",
         budget.checks_per_day,
         budget.bytes_per_day / 1_000_000,
         budget.routine_left * 100.0,
         budget.confirmations_left * 100.0
-    );
+    ));
 }
 
 fn print_reasons(what: &str, reasons: &BTreeMap<String, u64>) {
@@ -105,5 +113,5 @@ fn print_reasons(what: &str, reasons: &BTreeMap<String, u64>) {
         return;
     }
     let list: Vec<String> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-    println!("{what:<12} {}", list.join(", "));
+    say(format_args!("{what:<12} {}", list.join(", ")));
 }

@@ -101,7 +101,9 @@ impl Uploader {
             match wire::ReceiptOutcome::try_from(receipt.outcome) {
                 Ok(wire::ReceiptOutcome::Stored | wire::ReceiptOutcome::Duplicate) => stored.push(receipt.id),
                 Ok(wire::ReceiptOutcome::Refused) => {
-                    tracing::warn!(reason = receipt.reason, "the coordinator refuses a measurement");
+                    // The reason is the coordinator's text and may name a target.
+                    tracing::warn!("the coordinator refuses a measurement");
+                    tracing::debug!(reason = receipt.reason, "refused");
                     refused += 1;
                 }
                 Ok(wire::ReceiptOutcome::Unspecified) | Err(_) => continue,
