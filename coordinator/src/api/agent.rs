@@ -158,11 +158,11 @@ impl AgentStream {
                     Err(_) => return None,
                 },
                 task = self.line.mailbox.recv() => match task {
-                    Some(task) => self.outgoing.push_back(ToAgent::Confirmation(confirmation(task))),
+                    Some(task) => self.outgoing.push_back(ToAgent::Confirmation(confirmation(&task))),
                     None => return self.end(Status::aborted("a newer stream of this agent took over")),
                 },
                 message = self.inbound.message() => match message {
-                    Ok(Some(message)) => self.hear(message),
+                    Ok(Some(message)) => self.hear(&message),
                     Ok(None) | Err(_) => return None,
                 },
             }
@@ -174,11 +174,11 @@ impl AgentStream {
         Some(Err(status))
     }
 
-    fn hear(&self, message: wire::WatchScheduleRequest) {
+    fn hear(&self, message: &wire::WatchScheduleRequest) {
         // A second hello is no beat, but no reason to hang up either.
-        let Some(FromAgent::Beat(beat)) = message.message else { return };
+        let Some(FromAgent::Beat(beat)) = &message.message else { return };
         let Presence { coordinator, agent, .. } = &self.presence;
-        if coordinator.fleet.beat(agent, beat.paused, beat.spooled, beat.clock_ms, now()) {
+        if coordinator.fleet.beat(agent, beat, now()) {
             coordinator.replan.notify_one();
         }
     }
@@ -212,7 +212,7 @@ impl AgentStream {
     }
 }
 
-fn confirmation(task: Task) -> wire::Confirmation {
+fn confirmation(task: &Task) -> wire::Confirmation {
     wire::Confirmation {
         token: task.token.to_string(),
         check: task.check.to_string(),

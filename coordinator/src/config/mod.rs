@@ -76,7 +76,7 @@ impl RawSettings {
     /// Names the key and the line at fault.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = read("config", path)?;
-        toml::from_str(&text).map_err(|e| malformed("config", path, e))
+        toml::from_str(&text).map_err(|e| malformed("config", path, &e))
     }
 
     /// Puts flags over what a file says.
@@ -205,19 +205,19 @@ fn read(key: &'static str, path: &Path) -> Result<String, ConfigError> {
     std::fs::read_to_string(path).map_err(|source| ConfigError::Read { key, path: path.to_owned(), source })
 }
 
-fn malformed(key: &'static str, path: &Path, reason: impl ToString) -> ConfigError {
+fn malformed(key: &'static str, path: &Path, reason: &dyn std::fmt::Display) -> ConfigError {
     ConfigError::Malformed { key, path: path.to_owned(), reason: reason.to_string() }
 }
 
 fn read_profile(path: &Path) -> Result<CountryProfile, ConfigError> {
     let profile: CountryProfile =
-        toml::from_str(&read("profiles", path)?).map_err(|e| malformed("profiles", path, e))?;
-    profile.validate().map_err(|e| malformed("profiles", path, e))?;
+        toml::from_str(&read("profiles", path)?).map_err(|e| malformed("profiles", path, &e))?;
+    profile.validate().map_err(|e| malformed("profiles", path, &e))?;
     Ok(profile)
 }
 
 fn read_baseline(path: &Path) -> Result<Baseline, ConfigError> {
-    serde_json::from_str(&read("baseline", path)?).map_err(|e| malformed("baseline", path, e))
+    serde_json::from_str(&read("baseline", path)?).map_err(|e| malformed("baseline", path, &e))
 }
 
 #[cfg(test)]

@@ -4,14 +4,13 @@ use super::{Fleet, group_of};
 use crate::countries::Countries;
 use crate::planning::Group;
 use crate::store::Budget;
-use faultline_model::{AgentId, Asn, CheckKind};
+use faultline_model::{AgentId, CheckKind};
 
 /// A connected agent that can be asked to confirm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate {
     pub(crate) id: AgentId,
     pub(crate) group: Group,
-    pub(crate) network: Option<Asn>,
     pub(crate) budget: Budget,
 }
 
@@ -34,7 +33,6 @@ impl Fleet {
             .map(|member| Candidate {
                 id: member.record.id.clone(),
                 group: group_of(countries, &member.record, member.network),
-                network: member.network,
                 budget: member.record.budget,
             })
             .collect()

@@ -14,6 +14,7 @@ use crate::countries::Countries;
 use crate::planning::{Entry, Group, Plan, PlanAgent};
 use crate::store::{AgentRecord, Budget};
 use faultline_model::{AgentId, Asn, CheckKind, Task, Timestamp};
+use faultline_proto::agent::Beat;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -155,20 +156,13 @@ impl Fleet {
     }
 
     /// Notes a beat. Returns whether the volunteer paused or resumed by it.
-    pub(crate) fn beat(
-        &self,
-        agent: &AgentId,
-        paused: bool,
-        spooled: u64,
-        clock_ms: i64,
-        now: Timestamp,
-    ) -> bool {
+    pub(crate) fn beat(&self, agent: &AgentId, beat: &Beat, now: Timestamp) -> bool {
         let mut members = self.members();
         let Some(member) = members.get_mut(agent) else { return false };
-        member.spooled = spooled;
-        member.clock_offset_ms = clock_ms.saturating_sub(now.unix_ms());
+        member.spooled = beat.spooled;
+        member.clock_offset_ms = beat.clock_ms.saturating_sub(now.unix_ms());
         member.see(now);
-        std::mem::replace(&mut member.record.paused, paused) != paused
+        std::mem::replace(&mut member.record.paused, beat.paused) != beat.paused
     }
 
     /// Notes which list an agent was sent.

@@ -68,7 +68,7 @@ impl Confirmations {
         let mut chosen: Vec<(AgentId, TaskToken)> = Vec::new();
         for (group, members) in pool.groups() {
             let wanted = ask.count.saturating_sub(chosen.len());
-            let round = asked.draw(&ask.target, group, &members, wanted, pool, now);
+            let round = asked.draw((group, &members), wanted, pool, now);
             for agent in &round {
                 let token = TaskToken::from_bytes(random_bytes());
                 asked.hand(token.clone(), agent, &ask.target, now);
@@ -94,20 +94,19 @@ impl Asked {
 
     fn draw(
         &mut self,
-        target: &Target,
-        group: Group,
-        members: &[&Candidate],
+        (group, members): (Group, &[&Candidate]),
         wanted: usize,
         pool: &Pool<'_>,
         now: Timestamp,
     ) -> Vec<AgentId> {
+        let target = &pool.ask.target;
         let is_small = members.len() < SMALL_FAMILY || group == Group::Control;
         let most = if is_small { members.len() } else { members.len() / 2 };
         let last = self.last_round.get(&(target.clone(), group)).cloned().unwrap_or_default();
         let mut able: Vec<&Candidate> = members
             .iter()
             .copied()
-            .filter(|one| pool.allows(one) && self.is_within_limits(one, target, pool, now))
+            .filter(|one| pool.allows(one) && self.is_within_limits(one, pool, now))
             .collect();
         able.shuffle(&mut rand::rng());
         // Whoever was asked in the round before comes last, and only where there is hardly anybody else.
@@ -121,14 +120,14 @@ impl Asked {
         round
     }
 
-    fn is_within_limits(&self, one: &Candidate, target: &Target, pool: &Pool<'_>, now: Timestamp) -> bool {
+    fn is_within_limits(&self, one: &Candidate, pool: &Pool<'_>, now: Timestamp) -> bool {
         let Some(given) = self.history.get(&one.id) else { return pool.per_target > 0 };
         let budget = day_budget(one.budget);
         let is_control = one.group == Group::Control;
         let per_target =
             if is_control { pool.per_target } else { pool.per_target.min(budget.confirmations_per_target) };
         let recent = |window: Duration| given.iter().rev().take_while(move |(at, _)| now.since(*at) < window);
-        let of_target = recent(TARGET_WINDOW).filter(|(_, other)| other == target).count();
+        let of_target = recent(TARGET_WINDOW).filter(|(_, other)| *other == pool.ask.target).count();
         // Controls belong to operators: only the signed list limits them.
         let has_reserve = is_control
             || (recent(INCIDENT_WINDOW).count() < budget.confirmations_per_incident
@@ -187,16 +186,22 @@ pub(super) fn hand_out(coordinator: &Coordinator, country: CountryCode, ask: &As
     // Controls look thoroughly: what they see decides. Volunteers' light check asks public resolvers by itself when a
     // step fails, and costs a tenth of the bytes.
     let depth = if ask.who == Who::Controls { Depth::Full } else { Depth::Light };
+    let mut sent = 0_usize;
     for (agent, token) in coordinator.confirmations.choose(ask, &pool, now) {
         let task = Task { check, target: ask.target.clone(), depth, token: token.clone() };
         if coordinator.fleet.send(&agent, task) {
             coordinator.counters.confirmations_sent.add();
+            sent += 1;
         } else {
             coordinator.confirmations.answer(&token);
             coordinator.counters.confirmations_refused.add();
         }
     }
-    tracing::debug!(who = ?ask.reason, count = ask.count, "confirmations handed out");
+    tracing::debug!(reason = ?ask.reason, wanted = ask.count, sent, "confirmations handed out");
 }
+
+#[cfg(test)]
+#[path = "confirmations_tests.rs"]
+mod tests;
 
 const _: () = assert!(CONFIRMATION_VALID_MS <= 300_000, "a task lapses at the agent before it lapses here");

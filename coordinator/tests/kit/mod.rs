@@ -69,7 +69,11 @@ impl Server {
             let mut text = Vec::new();
             let _ = errors.read_to_end(&mut text).await;
             if let Some(path) = std::env::var_os("FAULTLINE_TEST_LOG") {
-                let _ = std::fs::write(path, &text);
+                let _ = std::fs::OpenOptions::new()
+                    .create(true)
+                    .append(true)
+                    .open(path)
+                    .and_then(|mut f| std::io::Write::write_all(&mut f, &text));
             }
             String::from_utf8_lossy(&text).into_owned()
         });

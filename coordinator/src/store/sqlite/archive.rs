@@ -122,7 +122,7 @@ impl Archive for SqliteStore {
             )?;
             let rows = query.query_map([since.unix_ms(), HOUR_MS], |row| {
                 let hour = Timestamp::from_unix_ms(row.get::<_, i64>(2)?.saturating_mul(HOUR_MS));
-                let asn = asn_from(row, 1)?.ok_or_else(|| damaged(1, "no network"))?;
+                let asn = asn_from(row, 1)?.ok_or_else(|| damaged(1, &"no network"))?;
                 let (measurements, anomalies) = (row.get(3)?, row.get(4)?);
                 Ok(CellCount { target: parsed(row, 0)?, asn, hour, measurements, anomalies })
             })?;
@@ -191,12 +191,12 @@ fn append(db: &Connection, rows: &[(Vec<u8>, NewMeasurement)]) -> rusqlite::Resu
 }
 
 fn measurement_from_row(row: &Row<'_>) -> rusqlite::Result<StoredMeasurement> {
-    let message = wire::Measurement::decode(row.get_ref(8)?.as_blob()?).map_err(|e| damaged(8, e))?;
+    let message = wire::Measurement::decode(row.get_ref(8)?.as_blob()?).map_err(|e| damaged(8, &e))?;
     let class: Option<String> = row.get(9)?;
     let judgement = match class {
         None => None,
         Some(class) => Some(Judgement {
-            class: class.parse().map_err(|e: String| damaged(9, e))?,
+            class: class.parse().map_err(|e: String| damaged(9, &e))?,
             layer: parsed(row, 10)?,
             status: status_from_text(&row.get::<_, String>(11)?),
             rule: row.get(12)?,
@@ -205,7 +205,7 @@ fn measurement_from_row(row: &Row<'_>) -> rusqlite::Result<StoredMeasurement> {
     Ok(StoredMeasurement {
         position: u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0),
         row: NewMeasurement {
-            measurement: measurement_from_wire(message).map_err(|e| damaged(8, e))?,
+            measurement: measurement_from_wire(message).map_err(|e| damaged(8, &e))?,
             agent: parsed(row, 1)?,
             asn: asn_from(row, 2)?,
             country: country_from(row, 3)?,
@@ -224,7 +224,7 @@ fn presence_from_row(row: &Row<'_>) -> rusqlite::Result<PresenceEvent> {
     let kind: String = row.get(3)?;
     Ok(PresenceEvent {
         at: Timestamp::from_unix_ms(row.get(0)?),
-        agent: agent.map(|text| AgentId::new(text).map_err(|e| damaged(1, e))).transpose()?,
+        agent: agent.map(|text| AgentId::new(text).map_err(|e| damaged(1, &e))).transpose()?,
         asn: asn_from(row, 2)?,
         kind: match kind.as_str() {
             "came" => PresenceKind::Came,
@@ -238,9 +238,9 @@ fn presence_from_row(row: &Row<'_>) -> rusqlite::Result<PresenceEvent> {
 
 pub(super) fn parsed<T: FromStr>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
 where
-    T::Err: ToString,
+    T::Err: std::fmt::Display,
 {
-    row.get_ref(column)?.as_str()?.parse().map_err(|e: T::Err| damaged(column, e))
+    row.get_ref(column)?.as_str()?.parse().map_err(|e: T::Err| damaged(column, &e))
 }
 
 const fn why_to_text(why: Why) -> &'static str {

@@ -270,20 +270,20 @@ fn get(db: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
 }
 
 pub(super) fn country_from(row: &Row<'_>, column: usize) -> rusqlite::Result<CountryCode> {
-    row.get::<_, String>(column)?.parse().map_err(|e: String| damaged(column, e))
+    row.get::<_, String>(column)?.parse().map_err(|e: String| damaged(column, &e))
 }
 
 pub(super) fn asn_from(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Asn>> {
     let number: Option<u32> = row.get(column)?;
-    number.map(|number| Asn::recorded(number).map_err(|e| damaged(column, e))).transpose()
+    number.map(|number| Asn::recorded(number).map_err(|e| damaged(column, &e))).transpose()
 }
 
-pub(super) fn damaged(column: usize, reason: impl ToString) -> rusqlite::Error {
+pub(super) fn damaged(column: usize, reason: &dyn std::fmt::Display) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, reason.to_string().into())
 }
 
 fn from_json<T: serde::de::DeserializeOwned>(column: usize, text: &str) -> rusqlite::Result<T> {
-    serde_json::from_str(text).map_err(|e| damaged(column, e))
+    serde_json::from_str(text).map_err(|e| damaged(column, &e))
 }
 
 fn to_sql(error: serde_json::Error) -> rusqlite::Error {
