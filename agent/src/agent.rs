@@ -156,7 +156,7 @@ async fn report(agent: Arc<Agent>, stop: CancellationToken) -> Result<(), StateE
     loop {
         let report = agent.report().await;
         let writer = Arc::clone(&agent);
-        let write = move || (writer.home.save_json("status.json", &report), writer.home.is_stop_asked());
+        let write = move || (writer.home.save_fleeting("status.json", &report), writer.home.is_stop_asked());
         if let Ok((written, is_stop_asked)) = tokio::task::spawn_blocking(write).await {
             if is_stop_asked {
                 stop.cancel();

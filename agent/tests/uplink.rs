@@ -191,7 +191,7 @@ async fn a_paused_agent_measures_nothing_and_says_so_on_the_stream() {
     joined.home.set_paused(false).expect("resumed");
     eventually("resuming", || async { !running.agent.report().await.is_paused }).await;
     coordinator.confirm("c2", &urls(1)[0]).await;
-    eventually("a run", || async { easy.runs.load(Ordering::SeqCst) == 1 }).await;
+    eventually("a run", || async { easy.runs.load(Ordering::SeqCst) >= 1 }).await;
     running.stop().await;
 }
 

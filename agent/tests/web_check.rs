@@ -150,6 +150,24 @@ async fn each_way_in_which_tls_fails_has_its_code() {
 }
 
 #[tokio::test]
+async fn a_chain_of_a_megabyte_is_not_read() {
+    let world = World::new().await;
+    world.name("site.test", SITE);
+    world.https_with(SITE, "site.test", Certificate::Endless, page("ok")).await;
+    let outcome = world.check(URL, Depth::Light).await;
+    assert_eq!(ends(&outcome), (Layer::Tls, Some(Failure::SslFailedHandshake)));
+    assert!(outcome.bytes < 400_000, "{}", outcome.bytes);
+}
+
+#[tokio::test]
+async fn a_slow_handshake_is_a_success_that_took_long() {
+    let world = world_with(Behaviour::Slow(Duration::from_millis(700))).await;
+    let outcome = world.check(URL, Depth::Light).await;
+    assert_eq!(ends(&outcome), (Layer::Http, None));
+    assert!(step(&outcome, Layer::Tls, Engine::System).took >= Duration::from_millis(700));
+}
+
+#[tokio::test]
 async fn a_closed_port_is_refused_at_the_tcp_layer() {
     let world = World::new().await;
     world.name("site.test", SITE);
@@ -301,10 +319,20 @@ async fn a_hundred_redirects_end_after_ten() {
 async fn nonsense_over_http_has_a_code_and_a_bound() {
     let headers = format!("HTTP/1.1 200 OK\r\n{}\r\n", "X-Long: 1234567890\r\n".repeat(4000));
     let big = format!("HTTP/1.1 200 OK\r\nX-Big: {}\r\n\r\n", "a".repeat(60_000));
-    let cases: [(Vec<u8>, Option<Failure>); 6] = [
+    let cases: [(Vec<u8>, Option<Failure>); 9] = [
         (b"SSH-2.0-OpenSSH_9.2\r\n\r\n".to_vec(), Some(Failure::HttpInvalidResponse)),
         (headers.into(), Some(Failure::HttpInvalidResponse)),
         (big.into(), Some(Failure::HttpInvalidResponse)),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nno\r\n".to_vec(),
+            Some(Failure::HttpInvalidResponse),
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08\x00"
+                .to_vec(),
+            None,
+        ),
+        (b"HTTP/1.1 204 No Content\r\n\r\n".to_vec(), None),
         (b"".to_vec(), Some(Failure::Eof)),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort".to_vec(), Some(Failure::Eof)),
         (b"HTTP/1.1 200 OK\r\nX-Odd: \xff\xfe\r\nServer: \xe9\r\n\r\n".to_vec(), None),

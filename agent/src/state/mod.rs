@@ -28,7 +28,9 @@ use prost::Message;
 use rustls_pki_types::CertificateDer;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// No file of the agent's own is larger.
@@ -249,6 +251,22 @@ impl Home {
     pub fn save_json(&self, name: &str, value: &impl Serialize) -> Result<(), StateError> {
         let bytes = serde_json::to_vec_pretty(value).map_err(|_| StateError::Damaged(self.path(name)))?;
         self.save(name, &bytes)
+    }
+
+    /// Keeps a value as JSON, whole or not at all, but without waiting for the disk: for what is worth nothing after a
+    /// power cut and is written too often to wear out a memory card.
+    ///
+    /// # Errors
+    /// Says that it cannot be written.
+    pub fn save_fleeting(&self, name: &str, value: &impl Serialize) -> Result<(), StateError> {
+        let (path, beside) = (self.path(name), self.path(&format!(".{name}.new")));
+        let bytes = serde_json::to_vec_pretty(value).map_err(|_| StateError::Damaged(path.clone()))?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let written = options.open(&beside).and_then(|mut file| file.write_all(&bytes));
+        written
+            .and_then(|()| std::fs::rename(&beside, &path))
+            .map_err(|source| StateError::File(FileError::Io { action: "write", path, source }))
     }
 
     /// Reads a value from JSON.

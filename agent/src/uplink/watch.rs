@@ -25,6 +25,9 @@ const OPEN_DEADLINE: Duration = Duration::from_secs(20);
 /// Beats that the connection has not taken yet. When full, a beat is left out: the peer is not reading anyway.
 const MAX_BEATS: usize = 4;
 const FIRST_INTERVAL: Duration = Duration::from_secs(15);
+/// A stream that lasted so long was a good one: the next try follows soon. A coordinator that greets and then breaks the
+/// stream each time is tried ever more seldom.
+const GOOD_STREAM: Duration = Duration::from_secs(10);
 const INTERVALS: std::ops::RangeInclusive<u32> = 2..=300;
 
 /// Keeps the stream open until it is told to stop.
@@ -41,10 +44,13 @@ pub async fn watch(
     let mut backoff = Backoff::new(LEAST_WAIT, MOST_WAIT);
     let client = AgentServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
     loop {
-        let mut stream =
-            Stream { client: client.clone(), intake: &mut intake, kinds: &kinds, backoff: &mut backoff };
+        let mut stream = Stream { client: client.clone(), intake: &mut intake, kinds: &kinds };
+        let begun = Instant::now();
         let Some(ended) = stop.run_until_cancelled(stream.keep()).await else { return Ok(()) };
         note_end(intake.agent(), &ended);
+        if begun.elapsed() >= GOOD_STREAM {
+            backoff.reset();
+        }
         let wait = backoff.next_wait();
         if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
             return Ok(());
@@ -71,7 +77,6 @@ struct Stream<'a> {
     client: AgentServiceClient<Channel>,
     intake: &'a mut Intake,
     kinds: &'a BTreeSet<CheckKind>,
-    backoff: &'a mut Backoff,
 }
 
 impl Stream<'_> {
@@ -119,7 +124,6 @@ impl Stream<'_> {
         match message.message? {
             In::Welcome(welcome) => {
                 let agent = self.intake.agent();
-                self.backoff.reset();
                 if agent.status.connection(true, None) {
                     tracing::info!("connected to the coordinator");
                 }

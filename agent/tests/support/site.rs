@@ -20,6 +20,8 @@ pub enum Certificate {
     Good,
     Expired,
     SelfSigned,
+    /// Good, with a megabyte of others behind it.
+    Endless,
 }
 
 /// How a site behaves.
@@ -37,6 +39,8 @@ pub enum Behaviour {
     Reset,
     /// Closes the connection once the first bytes have come.
     Close,
+    /// Lets the hello wait so long, then shows a page.
+    Slow(Duration),
     /// Never says a word.
     Hang,
     /// Answers the first bytes with nonsense.
@@ -83,9 +87,11 @@ impl SiteAuthority {
         }
         let certificate = match kind {
             Certificate::SelfSigned => params.self_signed(&key),
-            Certificate::Good | Certificate::Expired => params.signed_by(&key, &self.issuer),
+            _ => params.signed_by(&key, &self.issuer),
         };
-        let chain = vec![certificate.expect("a certificate").der().clone()];
+        let certificate = certificate.expect("a certificate").der().clone();
+        let length = if matches!(kind, Certificate::Endless) { 1_000_000 / certificate.len() } else { 1 };
+        let chain = vec![certificate; length];
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
@@ -116,7 +122,11 @@ pub fn serve(listener: TcpListener, tls: Option<Arc<ServerConfig>>, behaviour: B
     visits
 }
 
-async fn visit(mut stream: TcpStream, tls: Option<Arc<ServerConfig>>, behaviour: Behaviour) {
+async fn visit(mut stream: TcpStream, tls: Option<Arc<ServerConfig>>, mut behaviour: Behaviour) {
+    if let Behaviour::Slow(wait) = behaviour {
+        tokio::time::sleep(wait).await;
+        behaviour = page("slow");
+    }
     match behaviour {
         Behaviour::Reset => {
             let _ = stream.read(&mut [0; 64]).await;
