@@ -1,7 +1,7 @@
 //! The matrix: one row per provider, one column per service, one word per cell.
 //!
-//! Columns are six wide, so that twelve services and the canaries fit a hundred characters; on a narrower
-//! terminal the columns continue in a second block. Service names are broken over two lines.
+//! Columns take what the terminal has, at least six characters, so that twelve services and the canaries fit a
+//! hundred; on a narrower terminal they continue in a second block. Long service names are broken over two lines.
 
 use super::incident::moment_ms;
 use super::table::{Align, length, pad};
@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-const CELL_WIDTH: usize = 5;
+/// A cell's least and greatest width, without the blank before it.
+const CELL_WIDTH: [usize; 2] = [5, 9];
 const MAX_NAME: usize = 18;
 const UNSAID: &str = "-";
 
@@ -58,19 +59,27 @@ pub(crate) fn matrix_text(matrix: &GetMatrixResponse, width: usize) -> String {
     let at = Timestamp::from_unix_ms(matrix.at_ms);
     let title = format!("{}  {}", printable(&matrix.country), crate::output::moment(at));
     let mut text = format!("{}\n\n", title.bold());
-    if matrix.rows.is_empty() || matrix.services.is_empty() {
+    if matrix.services.is_empty() {
         text.push_str(
-            "Nothing is measured here yet: push a list (`faultline list push`) and invite agents.\n",
+            "No list is in force yet: `faultline list push lists/core.toml` pushes the shipped one.\n",
+        );
+        return text;
+    }
+    if matrix.rows.is_empty() {
+        text.push_str(
+            "No provider is known here yet. An agent counts for a provider when its network is known: from the\n\
+             coordinator's --networks table, or from the invite (`faultline invite --country CC --asn N`).\n",
         );
         return text;
     }
     let longest = matrix.rows.iter().map(|row| length(&row.operator)).max().unwrap_or(0);
     let name_width = longest.clamp(8, MAX_NAME);
     let left = name_width + 2 + 3;
-    let per_block = (width.saturating_sub(left) / (CELL_WIDTH + 1)).max(1);
     let columns: Vec<usize> = (0..matrix.services.len()).collect();
-    for block in columns.chunks(per_block) {
-        write_block(&mut text, matrix, block, name_width);
+    let room = width.saturating_sub(left);
+    let cell_width = (room / columns.len()).saturating_sub(1).clamp(CELL_WIDTH[0], CELL_WIDTH[1]);
+    for block in columns.chunks((room / (cell_width + 1)).max(1)) {
+        write_block(&mut text, matrix, block, (name_width, cell_width));
         text.push('\n');
     }
     text.push_str(&details(matrix));
@@ -78,42 +87,45 @@ pub(crate) fn matrix_text(matrix: &GetMatrixResponse, width: usize) -> String {
     text
 }
 
-fn write_block(text: &mut String, matrix: &GetMatrixResponse, block: &[usize], name_width: usize) {
-    let halves: Vec<(String, String)> =
-        block.iter().map(|column| broken(&printable(&matrix.services[*column].name))).collect();
-    let first: String = halves.iter().map(|(a, _)| format!(" {}", pad(a, CELL_WIDTH, Align::Left))).collect();
-    let second: String =
-        halves.iter().map(|(_, b)| format!(" {}", pad(b, CELL_WIDTH, Align::Left))).collect();
+fn write_block(
+    text: &mut String,
+    matrix: &GetMatrixResponse,
+    block: &[usize],
+    (name_width, cell_width): (usize, usize),
+) {
+    let names = block.iter().map(|column| broken(&printable(&matrix.services[*column].name), cell_width));
+    let (first, second): (String, String) = names
+        .map(|(a, b)| [a, b].map(|half| format!(" {}", pad(&half, cell_width, Align::Left))))
+        .map(Into::into)
+        .unzip();
     let blank = " ".repeat(name_width + 4);
     let heading = format!("{} ag.", pad("provider", name_width, Align::Left));
-    let _ = writeln!(text, "{}", format!("{blank}{first}").trim_end().dimmed());
+    if !first.trim().is_empty() {
+        let _ = writeln!(text, "{}", format!("{blank}{first}").trim_end().dimmed());
+    }
     let _ = writeln!(text, "{}", format!("{heading}{second}").trim_end().dimmed());
     for row in &matrix.rows {
         let operator: String = printable(&row.operator).chars().take(name_width).collect();
-        let _ = write!(
-            text,
-            "{} {}",
-            pad(&operator, name_width, Align::Left),
-            pad(&row.agents.to_string(), 3, Align::Right)
-        );
+        let agents = pad(&row.agents.to_string(), 3, Align::Right);
+        let _ = write!(text, "{} {agents}", pad(&operator, name_width, Align::Left));
         for column in block {
             let state = row.cells.get(*column).map_or(CellState::NoData, MatrixCell::state);
-            let _ = write!(text, " {}", paint(state, &pad(word(state), CELL_WIDTH, Align::Left)));
+            let _ = write!(text, " {}", paint(state, &pad(word(state), cell_width, Align::Left)));
         }
         text.push('\n');
     }
 }
 
 /// Breaks a service's name over two lines of a cell's width, at an inner capital letter where there is one.
-fn broken(name: &str) -> (String, String) {
+fn broken(name: &str, width: usize) -> (String, String) {
     let letters: Vec<char> = name.chars().collect();
-    if letters.len() <= CELL_WIDTH {
+    if letters.len() <= width {
         return (String::new(), name.to_owned());
     }
     let inner = (1..letters.len()).find(|i| letters[*i].is_uppercase() || letters[*i - 1] == ' ');
-    let cut = inner.filter(|cut| *cut <= CELL_WIDTH).unwrap_or(CELL_WIDTH.min(letters.len().div_ceil(2)));
+    let cut = inner.filter(|cut| *cut <= width).unwrap_or(width.min(letters.len().div_ceil(2)));
     let text = |part: &[char]| part.iter().collect::<String>().trim().to_owned();
-    (text(&letters[..cut]), text(&letters[cut..]).chars().take(CELL_WIDTH).collect())
+    (text(&letters[..cut]), text(&letters[cut..]).chars().take(width).collect())
 }
 
 /// One line per service and state that is not fine: on which providers, since when, by what.
@@ -261,6 +273,7 @@ mod tests {
         assert_eq!(table(&wide).len(), 1, "{wide}");
         let narrow = plain(&matrix, 80);
         assert_eq!(table(&narrow).len(), 2, "{narrow}");
+        assert!(plain(&matrix, 120).contains(" Google "), "names stay whole where there is room");
         assert!(table(&wide)[0] <= 100 && table(&narrow).iter().all(|len| *len <= 80));
     }
 
@@ -274,7 +287,7 @@ mod tests {
 
     #[test]
     fn long_names_are_broken_where_they_have_a_capital_letter() {
-        let halves = |name| broken(name);
+        let halves = |name| broken(name, 5);
         assert_eq!(halves("YouTube"), ("You".into(), "Tube".into()));
         assert_eq!(halves("Wikipedia"), ("Wikip".into(), "edia".into()));
         assert_eq!(halves("Facebook"), ("Face".into(), "book".into()));
@@ -284,5 +297,6 @@ mod tests {
     #[test]
     fn an_empty_matrix_says_what_to_do() {
         assert!(plain(&matrix(&[], &[]), 100).contains("faultline list push"));
+        assert!(plain(&matrix(&["X"], &[]), 100).contains("--asn"));
     }
 }
