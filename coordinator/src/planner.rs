@@ -4,7 +4,7 @@
 
 use crate::coordinator::Coordinator;
 use crate::planning::{Group, GroupCost, PlanAgent, plan};
-use crate::store::{Budget, StoreError};
+use crate::store::{Budget, StoreError, tolerate};
 use faultline_model::{AgentId, CheckKind, TaskList};
 use faultline_proto::operator::AgentCost;
 use faultline_runtime::now;
@@ -19,7 +19,7 @@ const TIMER: Duration = Duration::from_secs(30);
 /// Plans until asked to stop.
 pub(crate) async fn run(coordinator: Arc<Coordinator>) -> Result<(), StoreError> {
     loop {
-        replan(&coordinator).await?;
+        tolerate(replan(&coordinator).await)?;
         let until_departure = coordinator.fleet.next_departure(now()).map_or(TIMER, |at| at.since(now()));
         tokio::select! {
             () = coordinator.stop.cancelled() => return Ok(()),

@@ -1,7 +1,7 @@
 //! Two reconcilers on the store: raw rows beyond the retention time go, and presence is written down.
 
 use crate::coordinator::Coordinator;
-use crate::store::{PresenceEvent, PresenceKind, StoreError};
+use crate::store::{PresenceEvent, PresenceKind, StoreError, tolerate};
 use faultline_runtime::now;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ const GATHER: Duration = Duration::from_secs(1);
 pub(crate) async fn run_retention(coordinator: Arc<Coordinator>, keep: Duration) -> Result<(), StoreError> {
     loop {
         loop {
-            let pruned = coordinator.archive.prune(now() - keep, PRUNE_ROWS).await?;
+            let pruned = tolerate(coordinator.archive.prune(now() - keep, PRUNE_ROWS).await)?;
             if pruned > 0 {
                 tracing::debug!(pruned, "rows beyond the retention time are gone");
             }
@@ -55,10 +55,7 @@ pub(crate) async fn run_presence(coordinator: Arc<Coordinator>) -> Result<(), St
             let counters = coordinator.counters.all();
             tracing::debug!(?counters, "counters");
         }
-        // A full disk is said by the store; the next minute tries again.
-        if let Err(StoreError::Closed) = flush(&coordinator, is_beat).await {
-            return Err(StoreError::Closed);
-        }
+        tolerate(flush(&coordinator, is_beat).await)?;
     }
 }
 
@@ -68,7 +65,7 @@ async fn flush(coordinator: &Coordinator, is_beat: bool) -> Result<(), StoreErro
         let at = now();
         let kind = PresenceKind::Beat;
         events.push(PresenceEvent { agent: None, asn: None, at, kind, clock_offset_ms: 0, spooled: 0 });
-        let present = coordinator.fleet.views().into_iter().filter(|view| view.is_connected);
+        let present = coordinator.fleet.views(now()).into_iter().filter(|view| view.is_connected);
         events.extend(present.map(|view| PresenceEvent {
             agent: Some(view.record.id),
             asn: view.network,

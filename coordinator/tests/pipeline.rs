@@ -90,7 +90,17 @@ impl Country {
             self.answering.spawn(async move {
                 // The whole stream moves in here: with its sender gone the agent would hang up.
                 let mut watch = watch;
-                while let Ok(Some(message)) = watch.messages.message().await {
+                let mut beat = tokio::time::interval(Duration::from_secs(5));
+                loop {
+                    let message = tokio::select! {
+                        message = watch.messages.message() => message,
+                        _ = beat.tick() => {
+                            // Fails once the coordinator is gone, which the other side tells too.
+                            let _ = watch.beat(false).await;
+                            continue;
+                        }
+                    };
+                    let Ok(Some(message)) = message else { break };
                     if let Some(ToAgent::Confirmation(task)) = message.message {
                         let seen = answer(&task, world.is_reset(asn, &task.target));
                         own.upload(&[seen]).await?;

@@ -9,6 +9,7 @@ use crate::coordinator::Coordinator;
 use crate::enrolment;
 use crate::fleet::{Greeting, Line};
 use crate::ingest;
+use crate::planning::day_budget;
 use crate::store::{AgentRecord, PresenceEvent, PresenceKind};
 use faultline_model::{AgentId, Asn, Task};
 use faultline_proto::agent as wire;
@@ -22,8 +23,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tonic::{Request, Response, Status, Streaming};
 
-/// Seconds between beats, before jitter (house: beat on the open stream).
-const BEAT_INTERVAL_S: u32 = 15;
 /// A stream whose agent does not introduce itself within this time ends.
 const HELLO_DEADLINE: Duration = Duration::from_secs(10);
 /// After this many milliseconds an agent drops a confirmation.
@@ -119,8 +118,9 @@ impl AgentStream {
             coordinator.counters.streams_replaced.add();
         }
         coordinator.replan.notify_one();
+        let beat = day_budget(enrolment::budget(hello.budget)?).beat;
         let welcome = wire::Welcome {
-            beat_interval_s: BEAT_INTERVAL_S,
+            beat_interval_s: u32::try_from(beat.as_secs()).unwrap_or(u32::MAX),
             clock_ms: at.unix_ms(),
             country: if agent.control { String::new() } else { agent.country.to_string() },
         };

@@ -6,6 +6,7 @@ use crate::fleet::group_of;
 use crate::planning::Group;
 use faultline_analysis::detect::{CellState, CellView};
 use faultline_model::{Access, Asn, CountryCode, ServiceId, Target, Timestamp};
+use faultline_runtime::now;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -100,7 +101,7 @@ fn columns(coordinator: &Coordinator) -> Vec<MatrixService> {
 /// Families of the profile, and those that are heard without being in it, with their connected agents.
 fn families(coordinator: &Coordinator, country: CountryCode, cells: &[CellView]) -> Vec<(Family, u32)> {
     let mut agents: BTreeMap<Asn, u32> = BTreeMap::new();
-    for view in coordinator.fleet.views() {
+    for view in coordinator.fleet.views(now()) {
         if let Group::Family(home, asn) = group_of(&coordinator.countries, &view.record, view.network)
             && home == country
         {

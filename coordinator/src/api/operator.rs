@@ -52,7 +52,7 @@ impl wire::operator_service_server::OperatorService for Operators {
     ) -> Result<Response<wire::ListAgentsResponse>, Status> {
         let counts: BTreeMap<_, _> =
             self.0.archive.counts().await.map_err(ApiError::Store)?.into_iter().collect();
-        let agents = self.0.fleet.views().into_iter().map(|view| {
+        let agents = self.0.fleet.views(now()).into_iter().map(|view| {
             let family = view.network.map(|asn| self.0.countries.family(view.record.country, asn).name);
             wire::Agent {
                 agent_id: view.record.id.to_string(),

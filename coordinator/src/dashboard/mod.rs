@@ -56,7 +56,7 @@ pub(crate) async fn page(
     country: Option<CountryCode>,
 ) -> Result<Markup, ApiError> {
     let mut countries: Vec<CountryCode> = coordinator.countries.described().collect();
-    let views = coordinator.fleet.views();
+    let views = coordinator.fleet.views(now());
     for view in views.iter().filter(|view| !view.record.control) {
         if !countries.contains(&view.record.country) {
             countries.push(view.record.country);

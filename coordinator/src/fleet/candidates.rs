@@ -4,7 +4,7 @@ use super::{Fleet, group_of};
 use crate::countries::Countries;
 use crate::planning::Group;
 use crate::store::Budget;
-use faultline_model::{AgentId, CheckKind};
+use faultline_model::{AgentId, CheckKind, Timestamp};
 
 /// A connected agent that can be asked to confirm.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,12 +19,12 @@ impl Fleet {
     pub(crate) fn candidates(
         &self,
         countries: &Countries,
-        check: CheckKind,
-        list_version: u64,
+        (check, list_version): (CheckKind, u64),
+        now: Timestamp,
     ) -> Vec<Candidate> {
         let members = self.members();
         let ready = members.values().filter(|member| {
-            member.stream.is_some()
+            member.is_connected(now)
                 && !member.record.paused
                 && member.record.kinds.contains(&check)
                 && member.list_version >= list_version

@@ -11,7 +11,7 @@ mod candidates;
 pub(crate) use candidates::Candidate;
 
 use crate::countries::Countries;
-use crate::planning::{Entry, Group, Plan, PlanAgent};
+use crate::planning::{Entry, Group, Plan, PlanAgent, day_budget};
 use crate::store::{AgentRecord, Budget};
 use faultline_model::{AgentId, Asn, CheckKind, Task, Timestamp};
 use faultline_proto::agent::Beat;
@@ -232,8 +232,8 @@ impl Fleet {
         self.plans.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    pub(crate) fn views(&self) -> Vec<MemberView> {
-        self.members().values().map(Member::view).collect()
+    pub(crate) fn views(&self, now: Timestamp) -> Vec<MemberView> {
+        self.members().values().map(|member| member.view(now)).collect()
     }
 
     /// Returns the records that changed since the last call, to be kept.
@@ -268,16 +268,22 @@ impl Member {
         self.is_dirty = true;
     }
 
+    /// The stream is open and was heard lately. A line that broke silently looks open for a while.
+    fn is_connected(&self, now: Timestamp) -> bool {
+        let silent_after = day_budget(self.record.budget).silent_after;
+        self.stream.is_some() && self.record.last_seen.is_some_and(|seen| now.since(seen) < silent_after)
+    }
+
     fn is_active(&self, now: Timestamp) -> bool {
         let was_here = self.record.last_seen.is_some_and(|seen| now.since(seen) < DEPARTED_AFTER);
         !self.record.paused && (self.stream.is_some() || was_here)
     }
 
-    fn view(&self) -> MemberView {
+    fn view(&self, now: Timestamp) -> MemberView {
         MemberView {
             record: self.record.clone(),
             network: self.network,
-            is_connected: self.stream.is_some(),
+            is_connected: self.is_connected(now),
             list_version: self.list_version,
             spooled: self.spooled,
             clock_offset_ms: self.clock_offset_ms,
@@ -293,3 +299,6 @@ pub(crate) fn group_of(countries: &Countries, record: &AgentRecord, network: Opt
         None => Group::Unknown(record.country),
     }
 }
+
+#[cfg(test)]
+mod tests;

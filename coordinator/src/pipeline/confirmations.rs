@@ -180,7 +180,7 @@ pub(super) fn hand_out(coordinator: &Coordinator, country: CountryCode, ask: &As
     let Some(check) = kept.list.find(&ask.target).and_then(|spec| spec.checks.first().copied()) else {
         return;
     };
-    let candidates = coordinator.fleet.candidates(&coordinator.countries, check, kept.list.version);
+    let candidates = coordinator.fleet.candidates(&coordinator.countries, (check, kept.list.version), now);
     let per_target = usize::try_from(kept.list.limits.confirmations_per_target).unwrap_or(0);
     let pool = Pool { ask, country, candidates: &candidates, per_target };
     // Controls look thoroughly: what they see decides. Volunteers' light check asks public resolvers by itself when a

@@ -16,7 +16,7 @@ pub(crate) use confirmations::Confirmations;
 
 use self::core::Core;
 use crate::coordinator::Coordinator;
-use crate::store::StoreError;
+use crate::store::{StoreError, tolerate};
 use faultline_analysis::detect::CellView;
 use faultline_model::{CountryCode, Incident, Timestamp};
 use faultline_runtime::now;
@@ -97,18 +97,20 @@ impl Pipeline {
         self.core.set_up(&self.coordinator);
         let mut is_urgent = false;
         loop {
-            let rows = self.coordinator.archive.measurements_after(self.position, PAGE).await?;
-            let Some(last) = rows.last() else { return Ok(is_urgent) };
-            let (position, is_page) = (last.position, rows.len() == PAGE);
+            let page = self.coordinator.archive.measurements_after(self.position, PAGE).await?;
+            let is_full = page.is_full;
+            self.position = page.position;
+            if page.measurements.is_empty() && !is_full {
+                return Ok(is_urgent);
+            }
             let coordinator = Arc::clone(&self.coordinator);
-            let taken = self.blocking(move |core| core.take(&coordinator, rows)).await?;
-            self.position = position;
+            let taken = self.blocking(move |core| core.take(&coordinator, page.measurements)).await?;
             let judgements = taken.judgements;
             is_urgent |= taken.is_urgent;
             if !judgements.is_empty() {
-                self.tolerate(self.coordinator.archive.note_judgements(judgements).await)?;
+                tolerate(self.coordinator.archive.note_judgements(judgements).await)?;
             }
-            if !is_page || self.coordinator.stop.is_cancelled() {
+            if !is_full || self.coordinator.stop.is_cancelled() {
                 return Ok(is_urgent);
             }
         }
@@ -141,7 +143,7 @@ impl Pipeline {
         }
         let kept = self.coordinator.registry.keep_incidents(self.unpublished.clone()).await;
         if kept.is_err() {
-            return self.tolerate(kept);
+            return Ok(tolerate(kept)?);
         }
         for incident in self.unpublished.drain(..) {
             tracing::info!(incident = %incident.id, revision = incident.revision, verdict = %incident.verdict,
@@ -150,18 +152,6 @@ impl Pipeline {
             let _ = self.coordinator.published.send(Arc::new(incident));
         }
         Ok(())
-    }
-
-    /// A full disk passes; a store that is gone does not.
-    fn tolerate(&self, outcome: Result<(), StoreError>) -> Result<(), PipelineError> {
-        match outcome {
-            Ok(()) => Ok(()),
-            Err(StoreError::Closed) => Err(StoreError::Closed.into()),
-            Err(error) => {
-                tracing::warn!(%error, "the pipeline could not write; it tries again");
-                Ok(())
-            }
-        }
     }
 
     /// Runs a piece of work on the detectors off the async threads.

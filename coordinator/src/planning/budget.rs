@@ -1,6 +1,7 @@
 //! What a volunteer's line may carry in a day. The numbers are the house's budget table, stated here once.
 
 use crate::store::Budget;
+use std::time::Duration;
 
 /// A light check reads at most the head of a page; names and handshakes included it stays below this.
 pub const BYTES_PER_LIGHT_CHECK: u64 = 10 * 1024;
@@ -10,6 +11,10 @@ pub const BYTES_PER_LIGHT_CHECK: u64 = 10 * 1024;
 pub struct DayBudget {
     /// Checks a day, all included.
     pub checks: u64,
+    /// Time between two beats on the open stream, before jitter.
+    pub beat: Duration,
+    /// After this time without a sign of life an agent counts as silent although its stream is open.
+    pub silent_after: Duration,
     /// Confirmations of one target in five minutes.
     pub confirmations_per_target: usize,
     /// Confirmations that one stretch of trouble (an hour) may ask of it.
@@ -34,11 +39,19 @@ impl DayBudget {
 #[must_use]
 pub const fn day_budget(budget: Budget) -> DayBudget {
     match budget {
-        Budget::Standard => {
-            DayBudget { checks: 3000, confirmations_per_target: 2, confirmations_per_incident: 40 }
-        }
-        Budget::Small => {
-            DayBudget { checks: 600, confirmations_per_target: 1, confirmations_per_incident: 10 }
-        }
+        Budget::Standard => DayBudget {
+            checks: 3000,
+            beat: Duration::from_secs(15),
+            silent_after: Duration::from_secs(45),
+            confirmations_per_target: 2,
+            confirmations_per_incident: 40,
+        },
+        Budget::Small => DayBudget {
+            checks: 600,
+            beat: Duration::from_secs(60),
+            silent_after: Duration::from_secs(180),
+            confirmations_per_target: 1,
+            confirmations_per_incident: 10,
+        },
     }
 }

@@ -262,7 +262,7 @@ pub(super) async fn a_measurement_is_stored_once_and_a_conflict_is_told<S: Archi
     let store = open(dir);
     let again = store.append(vec![later, altered, stolen]).await.expect("asked");
     assert_eq!(again, vec![duplicate, conflict.clone(), conflict]);
-    assert_eq!(store.measurements_after(0, 10).await.expect("read").len(), 2);
+    assert_eq!(store.measurements_after(0, 10).await.expect("read").measurements.len(), 2);
     assert_eq!(store.counts().await.expect("counted"), vec![(AgentId::new("a1").expect("valid"), 2)]);
 }
 
@@ -278,14 +278,16 @@ pub(super) async fn measurements_come_back_in_order_as_they_were<S: Archive>(
     odd.why = Why::Confirmation;
     let rows = vec![measurement("first", 1_000), odd, measurement("third", 3_000)];
     store.append(rows.clone()).await.expect("stored");
-    let read = store.measurements_after(0, 10).await.expect("read");
+    let read = store.measurements_after(0, 10).await.expect("read").measurements;
     assert_eq!(read.iter().map(|stored| stored.row.clone()).collect::<Vec<_>>(), rows);
     assert!(read.windows(2).all(|pair| pair[0].position < pair[1].position));
     let middle = store.position_at(at(2_000)).await.expect("found");
     let rest = store.measurements_after(middle, 1).await.expect("read");
-    assert_eq!(rest[0].row.measurement.id.as_str(), "odd");
+    assert!(rest.is_full);
+    assert_eq!(rest.measurements[0].row.measurement.id.as_str(), "odd");
     let end = store.position_at(at(9_000)).await.expect("found");
-    assert!(store.measurements_after(end, 10).await.expect("read").is_empty());
+    let nothing = store.measurements_after(end, 10).await.expect("read");
+    assert!(nothing.measurements.is_empty() && !nothing.is_full && nothing.position == end);
 }
 
 pub(super) async fn judgements_are_noted_and_counted_by_cell<S: Archive>(
@@ -301,11 +303,11 @@ pub(super) async fn judgements_are_noted_and_counted_by_cell<S: Archive>(
         status: LayerStatus::Blocked,
         rule: "test".into(),
     };
-    let read = store.measurements_after(0, 10).await.expect("read");
+    let read = store.measurements_after(0, 10).await.expect("read").measurements;
     let classes = [Class::TlsReset, Class::Ok, Class::LocalNetworkDown];
     let judgements = read.iter().zip(classes).map(|(stored, class)| (stored.position, judged(class)));
     store.note_judgements(judgements.collect()).await.expect("noted");
-    let read = store.measurements_after(0, 1).await.expect("read");
+    let read = store.measurements_after(0, 1).await.expect("read").measurements;
     assert_eq!(read[0].judgement, Some(judged(Class::TlsReset)));
     let counts = store.cell_counts(at(0)).await.expect("counted");
     let [count] = counts.as_slice() else { panic!("{counts:?}") };
@@ -348,12 +350,12 @@ pub(super) async fn old_rows_go_and_positions_are_not_reused<S: Archive>(
 ) {
     let store = open(dir);
     store.append(vec![measurement("a", 1_000), measurement("b", 2_000)]).await.expect("stored");
-    let last = store.measurements_after(0, 10).await.expect("read")[1].position;
+    let last = store.measurements_after(0, 10).await.expect("read").measurements[1].position;
     assert_eq!(store.prune(at(5_000), 1).await.expect("pruned"), 1);
     assert_eq!(store.prune(at(5_000), 10).await.expect("pruned"), 1);
     assert_eq!(store.position_at(at(0)).await.expect("found"), last);
     store.append(vec![measurement("c", 6_000)]).await.expect("stored");
-    assert!(store.measurements_after(0, 10).await.expect("read")[0].position > last);
+    assert!(store.measurements_after(0, 10).await.expect("read").measurements[0].position > last);
 }
 
 pub(super) async fn presence_survives<S: Archive>(dir: &Path, open: impl Fn(&Path) -> S) {

@@ -12,8 +12,8 @@ mod rows;
 pub mod sqlite;
 
 pub use rows::{
-    AgentRecord, AppendOutcome, Budget, CellCount, InviteRecord, NewMeasurement, PresenceEvent, PresenceKind,
-    Redeemed, StoredMeasurement, TokenHash,
+    AgentRecord, AppendOutcome, ArchivePage, Budget, CellCount, InviteRecord, NewMeasurement, PresenceEvent,
+    PresenceKind, Redeemed, StoredMeasurement, TokenHash,
 };
 
 use faultline_model::{AgentId, CountryCode, Incident, IncidentId, Judgement, SignedList, Timestamp};
@@ -104,7 +104,7 @@ pub trait Archive: Send + Sync {
     /// Stores measurements once per id; one outcome per measurement, in order.
     fn append(&self, measurements: Vec<NewMeasurement>) -> Answer<'_, Vec<AppendOutcome>>;
     /// Returns measurements stored after a position, oldest first.
-    fn measurements_after(&self, position: u64, limit: usize) -> Answer<'_, Vec<StoredMeasurement>>;
+    fn measurements_after(&self, position: u64, limit: usize) -> Answer<'_, ArchivePage>;
     /// Returns the position just before the first measurement received at or after a moment.
     fn position_at(&self, received_at: Timestamp) -> Answer<'_, u64>;
     /// Notes what was judged of stored measurements, by position.
@@ -119,4 +119,20 @@ pub trait Archive: Send + Sync {
     fn cell_counts(&self, since: Timestamp) -> Answer<'_, Vec<CellCount>>;
     /// Deletes at most `limit` measurements and presence events received before a moment; returns how many.
     fn prune(&self, before: Timestamp, limit: usize) -> Answer<'_, usize>;
+}
+
+/// Lets background work go on when the store could not do something this time: a full disk passes, and the work is
+/// repeated. A store that is gone does not come back.
+///
+/// # Errors
+/// Only [`StoreError::Closed`].
+pub(crate) fn tolerate<T: Default>(outcome: Result<T, StoreError>) -> Result<T, StoreError> {
+    match outcome {
+        Err(StoreError::Closed) => Err(StoreError::Closed),
+        Err(error) => {
+            tracing::warn!(%error, "background work met the store's trouble; it is tried again");
+            Ok(T::default())
+        }
+        fine => fine,
+    }
 }

@@ -111,6 +111,17 @@ pub struct StoredMeasurement {
     pub judgement: Option<Judgement>,
 }
 
+/// A stretch of the archive, oldest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ArchivePage {
+    /// The measurements that read back. One that does not is logged and left out, and stops nothing.
+    pub measurements: Vec<StoredMeasurement>,
+    /// The position up to which the archive was read.
+    pub position: u64,
+    /// As many rows as were asked for were read: there may be more.
+    pub is_full: bool,
+}
+
 /// What became of one measurement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AppendOutcome {

@@ -1,7 +1,8 @@
 //! Measurements and presence.
 
 use super::super::{
-    Answer, AppendOutcome, Archive, CellCount, NewMeasurement, PresenceEvent, PresenceKind, StoredMeasurement,
+    Answer, AppendOutcome, Archive, ArchivePage, CellCount, NewMeasurement, PresenceEvent, PresenceKind,
+    StoredMeasurement,
 };
 use super::SqliteStore;
 use super::registry::{asn_from, country_from, damaged, number};
@@ -9,7 +10,7 @@ use faultline_model::{AgentId, Asn, Judgement, LayerStatus, Timestamp, Why};
 use faultline_proto::agent as wire;
 use faultline_proto::convert::{measurement_from_wire, measurement_to_wire};
 use prost::Message;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -26,23 +27,39 @@ impl Archive for SqliteStore {
         Box::pin(self.writer.write("store measurements", move |db| append(db, &encoded)))
     }
 
-    fn measurements_after(&self, position: u64, limit: usize) -> Answer<'_, Vec<StoredMeasurement>> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    fn measurements_after(&self, position: u64, limit: usize) -> Answer<'_, ArchivePage> {
         Box::pin(Arc::clone(&self.readers).read("read measurements", move |db| {
             let mut query = db.prepare_cached(
                 "SELECT position, agent, asn, country, control, home_network, why, received_at, message,
                         class, layer, status, rule, clock_offset_ms
                  FROM measurement WHERE position > ?1 ORDER BY position LIMIT ?2",
             )?;
-            let rows = query.query_map(params![number(position), limit], measurement_from_row)?;
-            rows.collect::<rusqlite::Result<Vec<_>>>().map(Ok)
+            let mut rows =
+                query.query(params![number(position), i64::try_from(limit).unwrap_or(i64::MAX)])?;
+            let mut page = ArchivePage { position, ..ArchivePage::default() };
+            let mut read = 0;
+            while let Some(row) = rows.next()? {
+                read += 1;
+                page.position = u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0);
+                match measurement_from_row(row) {
+                    Ok(stored) => page.measurements.push(stored),
+                    Err(error) => {
+                        tracing::error!(position = page.position, %error, "a stored measurement is damaged");
+                    }
+                }
+            }
+            page.is_full = read == limit;
+            Ok(Ok(page))
         }))
     }
 
     fn position_at(&self, received_at: Timestamp) -> Answer<'_, u64> {
         Box::pin(Arc::clone(&self.readers).read("find a position", move |db| {
-            let first = "SELECT min(position) - 1 FROM measurement WHERE received_at >= ?1";
-            let before: Option<i64> = db.query_row(first, [received_at.unix_ms()], |row| row.get(0))?;
+            // Positions and arrivals rise together but for some milliseconds, which do not matter here.
+            let first = "SELECT position - 1 FROM measurement WHERE received_at >= ?1
+                         ORDER BY received_at, position LIMIT 1";
+            let before: Option<i64> =
+                db.query_row(first, [received_at.unix_ms()], |row| row.get(0)).optional()?;
             let last = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'measurement'), 0)";
             let position: i64 = match before {
                 Some(position) => position,

@@ -80,6 +80,20 @@ mod tests {
         SqliteStore::open(&dir.join("store.sqlite")).expect("opened").0
     });
 
+    #[tokio::test]
+    async fn a_damaged_row_is_left_out_and_stops_nothing() {
+        use super::super::{Archive, contract::measurement};
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let path = dir.path().join("store.sqlite");
+        let (store, _end) = SqliteStore::open(&path).expect("opened");
+        let rows = vec![measurement("a", 1_000), measurement("b", 2_000), measurement("c", 3_000)];
+        store.append(rows).await.expect("stored");
+        let db = Connection::open(&path).expect("opened");
+        db.execute("UPDATE measurement SET message = x'ff' WHERE id <> 'b'", []).expect("damaged");
+        let page = store.measurements_after(0, 3).await.expect("read");
+        assert_eq!((page.measurements.len(), page.position, page.is_full), (1, 3, true));
+    }
+
     #[test]
     fn a_file_of_a_newer_program_is_refused_and_left_alone() {
         let dir = tempfile::tempdir().expect("temporary directory");
