@@ -5,6 +5,8 @@ mod kit;
 use anyhow::Context;
 use faultline_proto::agent::agent_service_client::AgentServiceClient;
 use faultline_proto::agent::watch_schedule_response::Message as ToAgent;
+use faultline_proto::research::WatchIncidentsRequest;
+use faultline_proto::research::research_service_client::ResearchServiceClient;
 use faultline_runtime::{OperatorKey, now};
 use kit::{Agent, Server, Wish, answer, list, measurement};
 use serde_json::{Value, json};
@@ -12,6 +14,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 const NETWORKS: [(u32, &str); 4] =
@@ -155,6 +159,17 @@ impl Country {
     }
 }
 
+/// Opens the server-sent events.
+async fn events(server: &Server) -> anyhow::Result<BufReader<TcpStream>> {
+    let mut stream = TcpStream::connect(server.http).await?;
+    stream.write_all(b"GET /api/v1/watch?country=PK HTTP/1.1\r\nhost: x\r\n\r\n").await?;
+    let mut events = BufReader::new(stream);
+    let mut line = String::new();
+    tokio::time::timeout(kit::PATIENCE, events.read_line(&mut line)).await??;
+    anyhow::ensure!(line.starts_with("HTTP/1.1 200"), "{line}");
+    Ok(events)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_block_on_one_network_is_told_confirmed_and_ended_and_survives_kill_nine() -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
@@ -167,6 +182,12 @@ async fn a_block_on_one_network_is_told_confirmed_and_ended_and_survives_kill_ni
     let looked = now();
     kit::wait_until("a new look is another look", || async { Ok(now().since(looked).as_millis() > 1_100) })
         .await?;
+    let mut events = events(&country.server).await?;
+    let channel =
+        tonic::transport::Endpoint::new(format!("http://{}", country.server.http))?.connect().await?;
+    let mut research = ResearchServiceClient::new(channel);
+    let watch = WatchIncidentsRequest { country: "PK".into() };
+    let mut revisions = research.watch_incidents(watch).await?.into_inner();
     let began = now();
     country.world.0.store(true, Ordering::SeqCst);
     country.members[3].1.upload(&[measurement(BLOCKED.1, now(), true)]).await?;
@@ -174,6 +195,16 @@ async fn a_block_on_one_network_is_told_confirmed_and_ended_and_survives_kill_ni
     eprintln!("told after {:?}: {}", now().since(began), told["headline"]);
     assert_eq!((&told["asns"], &told["targets"]), (&json!([23674]), &json!([BLOCKED.1])));
     assert_eq!(told["agents"], json!([]), "readers never learn who measured");
+
+    let told_by_grpc =
+        tokio::time::timeout(kit::PATIENCE, revisions.message()).await??.context("a revision")?;
+    assert_eq!(told_by_grpc.incident.context("an incident")?.id, told["id"]);
+    let mut line = String::new();
+    while !line.starts_with("event: incident") {
+        line.clear();
+        let read = tokio::time::timeout(kit::PATIENCE, events.read_line(&mut line)).await??;
+        assert!(read > 0, "the events ended");
+    }
 
     let cell = |matrix: &Value| {
         let column = matrix["services"].as_array()?.iter().position(|service| service["id"] == "x")?;
