@@ -20,7 +20,7 @@ fn status(incident: &Incident) -> String {
 
 /// Writes one incident in a line, as under the matrix.
 pub(crate) fn headline_line(incident: &Incident) -> String {
-    format!("{}  {}  (since {})\n", status(incident), printable(&incident.headline), moment(incident.onset))
+    format!("{}  {}  {}\n", status(incident), printable(&incident.headline), incident.id.dimmed())
 }
 
 /// Writes one revision in a line, as `watch` shows it.
@@ -86,7 +86,8 @@ fn network(incident: &Incident, asn: Asn) -> String {
     let onset = incident.onset_by_asn.get(&asn).map(|at| format!("since {} UTC", time_of_day(*at)));
     let end = incident.end_by_asn.get(&asn).map(|at| format!("until {} UTC", time_of_day(*at)));
     let mechanism = incident.mechanism_by_asn.get(&asn).map(|name| printable(name));
-    let parts: Vec<String> = [Some(asn.to_string()), onset, end, mechanism].into_iter().flatten().collect();
+    let parts: Vec<String> =
+        [Some(format!("{:<9}", asn.to_string())), onset, end, mechanism].into_iter().flatten().collect();
     parts.join("  ")
 }
 
@@ -135,7 +136,7 @@ mod tests {
             "confirmed  X is blocked on Nayatel",
             "still open (for 10 min 0 s)",
             "published  2024-01-20 13:41:10 UTC (37 s after the beginning)",
-            "AS23674  since 13:40:33 UTC  tls_reset",
+            "AS23674    since 13:40:33 UTC  tls_reset",
             "2 % affected, 98 % known to be fine",
             "because    3 of 3 agents failed",
         ] {

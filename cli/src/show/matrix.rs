@@ -15,7 +15,10 @@ use std::fmt::Write;
 
 /// A cell's least and greatest width, without the blank before it.
 const CELL_WIDTH: [usize; 2] = [5, 9];
-const MAX_NAME: usize = 18;
+/// Providers' names are cut to make room for the columns, but never below the first.
+const NAME_WIDTH: [usize; 2] = [12, 24];
+/// The column with the number of agents, with the blank before it.
+const AGENTS_WIDTH: usize = 4;
 const UNSAID: &str = "-";
 
 fn word(state: CellState) -> &'static str {
@@ -73,10 +76,10 @@ pub(crate) fn matrix_text(matrix: &GetMatrixResponse, width: usize) -> String {
         return text;
     }
     let longest = matrix.rows.iter().map(|row| length(&row.operator)).max().unwrap_or(0);
-    let name_width = longest.clamp(8, MAX_NAME);
-    let left = name_width + 2 + 3;
     let columns: Vec<usize> = (0..matrix.services.len()).collect();
-    let room = width.saturating_sub(left);
+    let beside = width.saturating_sub(columns.len() * (CELL_WIDTH[0] + 1) + AGENTS_WIDTH);
+    let name_width = longest.clamp(8, NAME_WIDTH[1]).min(beside.max(NAME_WIDTH[0]));
+    let room = width.saturating_sub(name_width + AGENTS_WIDTH);
     let cell_width = (room / columns.len()).saturating_sub(1).clamp(CELL_WIDTH[0], CELL_WIDTH[1]);
     for block in columns.chunks((room / (cell_width + 1)).max(1)) {
         write_block(&mut text, matrix, block, (name_width, cell_width));
@@ -265,7 +268,7 @@ mod tests {
 
     #[test]
     fn the_core_list_fits_a_hundred_columns_and_is_broken_into_blocks_on_eighty() {
-        let matrix = matrix(&CORE, &[("Transworld", CellState::Ok), ("PTCL", CellState::Ok)]);
+        let matrix = matrix(&CORE, &[("Cybernet StormFiber", CellState::Ok), ("PTCL", CellState::Ok)]);
         let wide = plain(&matrix, 100);
         let table = |text: &str| {
             text.lines().filter(|line| line.starts_with("PTCL")).map(str::len).collect::<Vec<_>>()
@@ -273,7 +276,11 @@ mod tests {
         assert_eq!(table(&wide).len(), 1, "{wide}");
         let narrow = plain(&matrix, 80);
         assert_eq!(table(&narrow).len(), 2, "{narrow}");
-        assert!(plain(&matrix, 120).contains(" Google "), "names stay whole where there is room");
+        let roomy = plain(&matrix, 120);
+        assert!(
+            roomy.contains(" Google ") && roomy.contains("StormFiber"),
+            "names stay whole where there is room"
+        );
         assert!(table(&wide)[0] <= 100 && table(&narrow).iter().all(|len| *len <= 80));
     }
 
