@@ -1,4 +1,4 @@
-//! Alarms on cells: quorum, false discovery control, selectivity, control, and the way back (method 3.3).
+//! Alarms on cells: quorum, false discovery control, selectivity and control (method 3.3).
 //!
 //! ```text
 //! Quorum: in one window, or in the suspicion's stream: sum v >= 3, >= half of the agents with data,
@@ -6,17 +6,16 @@
 //!         ln E > 3 on the same target
 //! Alarm:  e-BH over all N home cells, alpha = .01: reject the k largest with E_(k) >= N / (alpha k)
 //!         (false discovery rate <= alpha under any dependence, given valid nulls)
-//! Clear:  sum v <= .35 of the agents over 20 minutes, at least two agents, and not rejected;
-//!         live: the agents that were asked after the first success agree
 //! ```
+//! The way back is in `ends`.
 //! Two gates of our own stand before an alarm. *Selectivity*: half of the failing agents reached something
 //! unrelated after the first failure, canaries first; a dead line is no block. *Control*: a control succeeded
 //! that started after the first failure; live, nothing is said about a site that nobody outside reached.
 
-use super::cells::{Alarm, Cleared, Strength};
+use super::cells::{Alarm, Strength};
 use super::changepoint::{self, Point, Turn};
 use super::core::Core;
-use super::evidence::{Reading, Votes, count, vote};
+use super::evidence::{Reading, Votes, count};
 use super::null::{Nulls, share};
 use super::store::{Entry, Ms};
 use super::world::{FamilyNo, TargetNo};
@@ -28,16 +27,12 @@ pub(super) const ALPHA: f64 = 0.01;
 const ONSET_REACH_MS: Ms = 4_200_000;
 /// A cell that fails again within this time goes on with the same block.
 pub(super) const REOPEN_MS: Ms = 1_800_000;
-/// Ended blocks are remembered so long.
-const FORGET_MS: Ms = 2 * 3_600_000;
 /// Siblings with this much evidence lower the quorum.
 const SIBLING_LN_E: f64 = 3.0;
 /// Recorded data: results that a cell must have had before it failed, and the share that may have failed; more
 /// while standing blocks are not known yet.
 const FINE_BEFORE: (usize, f64) = (3, 0.35);
 const FINE_BEFORE_WARM_UP: (usize, f64) = (8, 0.2);
-/// Live: after the first success, answers of others are awaited so long.
-const END_PATIENCE_MS: Ms = 12_000;
 
 impl Core {
     /// Reads every cell with recent failures, raises alarms and clears them.
@@ -67,15 +62,20 @@ impl Core {
     /// Counts the agents of each family with a result in the last 20 minutes.
     fn count_active(&mut self) {
         let from = self.now - self.window_ms(2);
-        let mut active = vec![0; self.world.families.len()];
-        for agent in &self.store.agents {
+        let mut active = vec![Vec::new(); self.world.families.len()];
+        for (number, agent) in self.store.agents.iter().enumerate() {
             if let super::world::Place::Home(family) = agent.place
                 && agent.between(from, self.now).next().is_some()
             {
-                active[family] += 1;
+                active[family].push(number);
             }
         }
         self.active = active;
+    }
+
+    /// Returns how many agents of a family were heard in the last 20 minutes.
+    pub(super) fn active_in(&self, family: FamilyNo) -> usize {
+        self.active.get(family).map_or(0, Vec::len)
     }
 
     fn read_cells(&mut self, nulls: &mut Nulls) {
@@ -124,7 +124,7 @@ impl Core {
             .get(&reading.target)
             .map_or(0, |families| families.iter().filter(|family| **family != reading.family).count());
         let least = if siblings >= 3 { 2.0 } else { 3.0 };
-        let active = count(self.active[reading.family]);
+        let active = count(self.active_in(reading.family));
         let suffices = |votes: &Votes| {
             votes.bad >= least && votes.bad >= 0.5 * count(votes.agents) && votes.bad >= 0.34 * active
         };
@@ -198,68 +198,6 @@ impl Core {
     pub(super) fn onset_points(&self, family: FamilyNo, target: TargetNo) -> Vec<Point> {
         let from = self.floor_of(family, target).max(self.now - ONSET_REACH_MS);
         points(&self.evidence_between(family, target, from, self.now))
-    }
-
-    fn clear_alarms(&mut self, rejected: &BTreeSet<(FamilyNo, TargetNo)>) {
-        let mut ends = Vec::new();
-        let mut old = Vec::new();
-        for (family, target, alarm) in self.cells.alarms() {
-            match alarm.cleared {
-                Some(cleared) if self.now - cleared.at > FORGET_MS => old.push((family, target)),
-                Some(_) => {}
-                None if self.is_live() => {
-                    ends.extend(self.live_end(family, target, alarm.onset).map(|end| (family, target, end)));
-                }
-                None if !rejected.contains(&(family, target)) => {
-                    ends.extend(
-                        self.passive_end(family, target, alarm.onset).map(|end| (family, target, end)),
-                    );
-                }
-                None => {}
-            }
-        }
-        for (family, target, end) in ends {
-            let cleared = Cleared { end, at: self.now };
-            if let Some(alarm) = &mut self.cells.get_mut(family, target).alarm {
-                alarm.cleared = Some(cleared);
-            }
-        }
-        for (family, target) in old {
-            self.cells.get_mut(family, target).alarm = None;
-        }
-    }
-
-    fn passive_end(&self, family: FamilyNo, target: TargetNo, onset: Ms) -> Option<Ms> {
-        let entries = self.evidence_between(family, target, self.now - self.window_ms(2), self.now);
-        let votes = vote(&entries);
-        if votes.agents < self.active[family].clamp(1, 2) || !votes.is_clear() {
-            return None;
-        }
-        Some(self.end_of(family, target, onset))
-    }
-
-    fn end_of(&self, family: FamilyNo, target: TargetNo, onset: Ms) -> Ms {
-        let points = points(&self.evidence_between(family, target, onset, self.now));
-        let first_ok = points.iter().find(|point| !point.is_bad).map_or(self.now, |point| point.start);
-        changepoint::find(&points, Turn::End).map_or(first_ok, |change| change.middle())
-    }
-
-    /// Finds the success after which the agents of a network agree that a target works again.
-    fn live_end(&self, family: FamilyNo, target: TargetNo, onset: Ms) -> Option<Ms> {
-        let from = onset.max(self.now - self.window_ms(2));
-        let entries = self.evidence_between(family, target, from, self.now);
-        let active = self.active[family].max(1);
-        for (at, first) in entries.iter().enumerate().filter(|(_, entry)| !entry.class.is_anomaly()) {
-            let votes = vote(&entries[at..]);
-            let fine = entries[at..].iter().filter(|entry| !entry.class.is_anomaly());
-            let fine = fine.map(|entry| entry.agent).collect::<BTreeSet<usize>>().len();
-            let have_all_answered = fine >= active.min(3) || votes.agents >= active;
-            let is_patient = self.now - first.received >= END_PATIENCE_MS;
-            if votes.is_clear() && fine >= active.min(2) && (have_all_answered || is_patient) {
-                return Some(self.end_of(family, target, onset));
-            }
-        }
-        None
     }
 }
 

@@ -46,11 +46,12 @@ pub(super) struct Core {
     pub(super) base_ms: Ms,
     pub(super) utc_offset_ms: Ms,
     pub(super) usual: BTreeMap<FamilyNo, [f64; 24]>,
-    /// Active agents by family.
-    pub(super) active: Vec<usize>,
+    /// Agents with a recent result, by family.
+    pub(super) active: Vec<Vec<usize>>,
     /// Cells with recent failures, as of the last evaluation.
     pub(super) readings: BTreeMap<(FamilyNo, TargetNo), Reading>,
     setup: Setup,
+    nulls: Nulls,
     queue: BTreeMap<(Ms, MeasurementId), Record>,
     seen: Seen,
     first: Option<Ms>,
@@ -75,6 +76,7 @@ impl Core {
             active: Vec::new(),
             readings: BTreeMap::new(),
             setup,
+            nulls: Nulls::default(),
             queue: BTreeMap::new(),
             seen: Seen::default(),
             first: None,
@@ -105,9 +107,10 @@ impl Core {
             _ => agent.place,
         });
         for family in families.into_values() {
-            self.world.families[family].is_heard = true;
+            self.world.families[family].results += 1;
         }
         self.setup = setup;
+        self.nulls = Nulls::default();
         self.learn();
     }
 
@@ -134,10 +137,12 @@ impl Core {
             self.take(&record);
         }
         self.roll_hours();
-        let mut nulls = Nulls::default();
+        let mut nulls = std::mem::take(&mut self.nulls);
+        nulls.tidy();
         self.update_alarms(&mut nulls);
         self.update_outages();
         let changed = self.update_incidents(&mut nulls);
+        self.nulls = nulls;
         let asks = if self.is_live() { self.plan_asks() } else { Vec::new() };
         Evaluation { changed, asks, next: self.next_evaluation() }
     }
@@ -164,7 +169,7 @@ impl Core {
         };
         self.store.add(agent, outcome);
         if let Place::Home(family) = place {
-            self.world.families[family].is_heard = true;
+            self.world.families[family].results += 1;
             if record.class.is_anomaly() {
                 let cell = self.cells.get_mut(family, target);
                 cell.last_bad = cell.last_bad.max(received);
@@ -220,6 +225,7 @@ impl Core {
         if hour > last {
             self.hour = Some(hour);
             self.store.forget(self.now);
+            self.nulls = Nulls::default();
             if self.now - self.seen.turned > super::store::RETENTION_MS {
                 self.seen.old = std::mem::take(&mut self.seen.young);
                 self.seen.turned = self.now;

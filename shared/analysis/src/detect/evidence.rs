@@ -9,6 +9,7 @@
 //! The subtraction keeps e^S an e-value, because E[clip] <= 1 + e^-2.4; a mean of e-values is one. However many
 //! results an agent delivers, it is worth at most 4.5 nats.
 
+use super::cells::Cleared;
 use super::core::Core;
 use super::null::{Nulls, Question};
 use super::store::{Entry, Ms};
@@ -128,10 +129,14 @@ impl Core {
         Some(Reading { family, target, ln_e: e.ln(), votes, stream, first_failure })
     }
 
-    /// Returns the end of a cell's last block, before which nothing counts for a new one.
+    /// Returns the end of a cell's last block, or of its target's last outage, before which nothing counts for a
+    /// new block. While an outage lasts, nothing counts at all.
     pub(super) fn floor_of(&self, family: FamilyNo, target: TargetNo) -> Ms {
-        let cleared = self.cells.alarm(family, target).and_then(|alarm| alarm.cleared);
-        cleared.map_or(Ms::MIN / 2, |cleared| cleared.end)
+        // Live, an end is noticed within seconds, and failures of its last moments are no new block.
+        let floor = |cleared: Cleared| if self.is_live() { cleared.at } else { cleared.end };
+        let block = self.cells.alarm(family, target).and_then(|alarm| alarm.cleared).map(floor);
+        let outage = self.incidents.outages.get(&target).map(|outage| outage.cleared.map_or(self.now, floor));
+        block.max(outage).unwrap_or(Ms::MIN / 2)
     }
 
     /// Returns the length of a window at this base period.

@@ -14,7 +14,7 @@
 //! - *Nothing is deleted*: what was published stays in [`Detector::incidents`], withdrawn if need be.
 //!
 //! # Steps of one evaluation
-//! clean-up (`store`), null rates (`null`), evidence (`evidence`), alarms (`alarm`), failing sites
+//! clean-up (`store`), null rates (`null`), evidence (`evidence`), alarms and their ends (`alarm`, `ends`), failing sites
 //! (`incidents/outage`), sparse networks (`incidents/sparse`), clusters (`incidents/cluster`), explanation and
 //! words (`posterior`, `incidents/statement`, `incidents/verdict`), revisions (`incidents/publish`), and requests
 //! (`plan`). Section numbers in those modules are those of the method page.
@@ -25,6 +25,7 @@ mod cells;
 mod changepoint;
 mod control;
 mod core;
+mod ends;
 mod evidence;
 mod incidents;
 mod null;

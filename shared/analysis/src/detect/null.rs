@@ -25,14 +25,30 @@ const PRIOR_WEIGHT: f64 = 30.0;
 const AGENT_WINDOWS: [(Ms, f64); 2] = [(600_000, 0.6), (1_800_000, 1.0)];
 /// Windows of the network's rate.
 const NETWORK_WINDOWS: [Ms; 2] = [600_000, 1_200_000];
-/// Rates are remembered for moments rounded to this.
-const GRID_MS: Ms = 30_000;
+/// Moments are rounded to this, so that rates can be remembered.
+const GRID_MS: Ms = 10_000;
+/// More remembered windows than this are forgotten at once.
+const MAX_REMEMBERED: usize = 20_000;
 
-/// Rates that were worked out during one evaluation.
+/// A window of somebody's results.
+type Window = (usize, Ms, Ms);
+/// Rates by category, and how many results they rest on.
+type Rates = (usize, Vec<f64>);
+
+/// Rates that were worked out before, good until the vantage point or network has new results.
 #[derive(Debug, Default)]
 pub(super) struct Nulls {
-    agents: HashMap<(usize, CategoryNo, Ms, Ms), f64>,
-    networks: HashMap<(FamilyNo, CategoryNo, Ms, Ms), f64>,
+    agents: HashMap<Window, Rates>,
+    networks: HashMap<Window, Rates>,
+}
+
+impl Nulls {
+    /// Forgets everything if it has become too much.
+    pub(super) fn tidy(&mut self) {
+        if self.agents.len() + self.networks.len() > MAX_REMEMBERED {
+            *self = Self::default();
+        }
+    }
 }
 
 /// What a null rate is asked for.
@@ -50,17 +66,9 @@ impl Core {
     /// Returns the null rate of one result.
     pub(super) fn null_rate(&self, nulls: &mut Nulls, question: Question) -> f64 {
         let category = self.world.category(question.target);
-        let moment = question.start.div_euclid(GRID_MS) * GRID_MS;
-        let since = question.since.unwrap_or(Ms::MAX);
-        let agent = *nulls
-            .agents
-            .entry((question.agent, category, moment, since))
-            .or_insert_with(|| self.agent_rate(question.agent, category, moment, question.since));
+        let agent = self.agent_rate(nulls, question, category);
         let Some(family) = question.family else { return agent.max(PRIOR_RATE).clamp(FLOOR, CEILING) };
-        let network = *nulls
-            .networks
-            .entry((family, category, moment, since))
-            .or_insert_with(|| self.network_rate(family, category, moment, question.since));
+        let network = self.network_rate(nulls, family, question, category);
         let history = self.history_rate(family, question.target, question.start);
         history.max(network).max(agent).clamp(FLOOR, CEILING)
     }
@@ -82,46 +90,92 @@ impl Core {
     }
 
     /// Median over other categories of the agent's failure rate, the largest over the windows.
-    pub(super) fn agent_rate(&self, agent: usize, category: CategoryNo, at: Ms, since: Option<Ms>) -> f64 {
+    fn agent_rate(&self, nulls: &mut Nulls, question: Question, category: CategoryNo) -> f64 {
+        let windows =
+            AGENT_WINDOWS.iter().map(|(length, prior)| (self.window(question.start, *length), *prior));
+        let stream = question.since.map(|since| (self.until_now(since), AGENT_WINDOWS[0].1));
         let mut rate: f64 = 0.0;
-        let windows = AGENT_WINDOWS.iter().map(|(length, prior)| (self.window(at, *length), *prior));
-        for ((from, to), prior) in windows.chain(since.map(|since| ((since, self.now), 0.6))) {
-            let mut counts = vec![(0.0, 0.0); self.world.category_count()];
-            for outcome in self.store.agents[agent].between(from, to) {
-                let count: &mut (f64, f64) = &mut counts[self.world.category(outcome.target)];
-                count.0 += f64::from(u8::from(outcome.class.is_anomaly()));
-                count.1 += 1.0;
+        for ((from, to), prior) in windows.chain(stream) {
+            let size = self.store.agents[question.agent].outcomes.len();
+            let known = nulls.agents.entry((question.agent, from, to)).or_default();
+            if known.0 != size || known.1.is_empty() {
+                *known = (size, self.agent_rates(question.agent, (from, to), prior));
             }
-            let others =
-                counts.iter().enumerate().filter(|(other, count)| *other != category && count.1 > 0.0);
-            let rates = others.map(|(_, (bad, all))| (bad + PRIOR_RATE * prior) / (all + prior)).collect();
-            rate = rate.max(median(rates).unwrap_or(0.0));
+            rate = rate.max(known.1[category]);
         }
         rate
     }
 
+    /// For every category, the median over the others of an agent's failure rates in a window.
+    fn agent_rates(&self, agent: usize, (from, to): (Ms, Ms), prior: f64) -> Vec<f64> {
+        let mut counts = vec![(0.0, 0.0); self.world.category_count()];
+        for outcome in self.store.agents[agent].between(from, to) {
+            let count: &mut (f64, f64) = &mut counts[self.world.category(outcome.target)];
+            count.0 += f64::from(u8::from(outcome.class.is_anomaly()));
+            count.1 += 1.0;
+        }
+        let measured = counts.iter().enumerate().filter(|(_, count)| count.1 > 0.0);
+        let rates: Vec<(CategoryNo, f64)> =
+            measured.map(|(own, (bad, all))| (own, (bad + PRIOR_RATE * prior) / (all + prior))).collect();
+        medians_of_others(&rates, counts.len())
+    }
+
     /// Median over targets of other categories of the network's failure rate, the largest over the windows.
-    fn network_rate(&self, family: FamilyNo, category: CategoryNo, at: Ms, since: Option<Ms>) -> f64 {
+    fn network_rate(
+        &self,
+        nulls: &mut Nulls,
+        family: FamilyNo,
+        question: Question,
+        category: CategoryNo,
+    ) -> f64 {
+        let windows = NETWORK_WINDOWS.iter().map(|length| self.window(question.start, *length));
         let mut rate: f64 = 0.0;
-        let windows = NETWORK_WINDOWS.iter().map(|length| self.window(at, *length));
-        for (from, to) in windows.chain(since.map(|since| (since, self.now))) {
-            let mut rates = Vec::new();
-            for target in 0..self.world.targets.len() {
-                let entries = self.store.cell(family, target).between(from, to);
-                if self.world.category(target) != category && !entries.is_empty() {
-                    rates.push(share(entries.iter().map(|entry| entry.class.is_anomaly())));
-                }
+        for (from, to) in windows.chain(question.since.map(|since| self.until_now(since))) {
+            let size = self.world.families[family].results;
+            let known = nulls.networks.entry((family, from, to)).or_default();
+            if known.0 != size || known.1.is_empty() {
+                *known = (size, self.network_rates(family, (from, to)));
             }
-            rate = rate.max(median(rates).unwrap_or(0.0));
+            rate = rate.max(known.1[category]);
         }
         rate
+    }
+
+    /// For every category, the median over targets of the others of a network's failure rates in a window.
+    fn network_rates(&self, family: FamilyNo, (from, to): (Ms, Ms)) -> Vec<f64> {
+        let mut rates = Vec::new();
+        for target in 0..self.world.targets.len() {
+            let entries = self.store.cell(family, target).between(from, to);
+            if !entries.is_empty() {
+                let rate = share(entries.iter().map(|entry| entry.class.is_anomaly()));
+                rates.push((self.world.category(target), rate));
+            }
+        }
+        medians_of_others(&rates, self.world.category_count())
     }
 
     /// A window of a length around a moment, moved back where the future is not known yet.
     fn window(&self, at: Ms, length: Ms) -> (Ms, Ms) {
-        let to = (at + length / 2).min(self.now);
+        let middle = at.div_euclid(GRID_MS) * GRID_MS;
+        let to = (middle + length / 2).min(self.rounded_now());
         (to - length, to)
     }
+
+    fn until_now(&self, since: Ms) -> (Ms, Ms) {
+        (since, self.rounded_now())
+    }
+
+    /// The next round moment: no result can lie after it that does not lie before now.
+    fn rounded_now(&self) -> Ms {
+        self.now.div_euclid(GRID_MS) * GRID_MS + GRID_MS
+    }
+}
+
+/// For every category, the median of the values of the others; 0 where there are none.
+fn medians_of_others(values: &[(CategoryNo, f64)], categories: usize) -> Vec<f64> {
+    let others = |category: CategoryNo| values.iter().filter(move |(own, _)| *own != category);
+    let median_of = |category| median(others(category).map(|(_, value)| *value).collect()).unwrap_or(0.0);
+    (0..categories).map(median_of).collect()
 }
 
 /// Returns the median, for an even number the mean of the two in the middle.

@@ -135,7 +135,7 @@ impl Core {
         match stream {
             Some(stream) if stream.votes.bad >= 1.0 => {
                 let state =
-                    if self.active[family] < 3 { CellState::Insufficient } else { CellState::Suspected };
+                    if self.active_in(family) < 3 { CellState::Insufficient } else { CellState::Suspected };
                 (state, Some(stream.since))
             }
             _ if votes.bad > 0.5 * count(votes.agents) => {

@@ -22,8 +22,8 @@ pub(super) struct Family {
     pub(super) asn: Asn,
     pub(super) name: String,
     pub(super) share: f64,
-    /// At least one record came from it.
-    pub(super) is_heard: bool,
+    /// Records that came from it.
+    pub(super) results: usize,
 }
 
 /// Where a record was made, seen from the country.
@@ -147,7 +147,7 @@ impl World {
 
     /// Returns the families that were ever heard.
     pub(super) fn heard(&self) -> impl Iterator<Item = FamilyNo> + '_ {
-        (0..self.families.len()).filter(|number| self.families[*number].is_heard)
+        (0..self.families.len()).filter(|number| self.families[*number].results > 0)
     }
 
     /// Returns the number of home cells, over which false discoveries are counted.
@@ -180,7 +180,7 @@ impl World {
     fn add_family(&mut self, asn: Asn, name: &str) -> FamilyNo {
         let number = *self.family_numbers.entry(asn).or_insert_with(|| {
             let name = asn.to_string();
-            self.families.push(Family { asn, name, share: 0.0, is_heard: false });
+            self.families.push(Family { asn, name, share: 0.0, results: 0 });
             self.families.len() - 1
         });
         if !name.is_empty() {

@@ -8,7 +8,7 @@
 use super::super::cells::{Alarm, Strength};
 use super::super::core::Core;
 use super::super::evidence::vote;
-use super::super::store::Ms;
+use super::super::store::{Ms, hash};
 use super::super::world::{FamilyNo, TargetNo};
 use faultline_model::IncidentId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,6 +72,14 @@ impl Cluster {
         tags
     }
 
+    /// Returns a number that changes whenever a cell or an alarm of the cluster does.
+    pub(in super::super) fn fingerprint(&self) -> u64 {
+        let cell = |(cell, alarm): (&(FamilyNo, TargetNo), &Alarm)| {
+            format!("{cell:?} {} {:?} {:?}", alarm.at, alarm.strength, alarm.cleared)
+        };
+        hash(&self.cells.iter().map(cell).collect::<String>())
+    }
+
     fn families_of(&self, target: TargetNo) -> BTreeSet<FamilyNo> {
         self.cells.keys().filter(|(_, own)| *own == target).map(|(family, _)| *family).collect()
     }
@@ -130,14 +138,19 @@ impl Core {
 
     fn jaccard(&self, (one, a): (&Cluster, TargetNo), (other, b): (&Cluster, TargetNo)) -> f64 {
         let (x, y) = (one.families_of(a), other.families_of(b));
-        let from = one.onset().min(other.onset());
         let both = x.intersection(&y).count();
-        let only = |families: &BTreeSet<FamilyNo>, others: &BTreeSet<FamilyNo>, target: TargetNo| {
-            families.difference(others).filter(|family| self.is_cleared(**family, target, from)).count()
+        // A network that joined late is asked what it sees since then, not since the first one.
+        let only = |(own, at): (&Cluster, TargetNo), others: &BTreeSet<FamilyNo>, target: TargetNo| {
+            let alarms = own.cells.iter().filter(|((family, t), _)| *t == at && !others.contains(family));
+            alarms.filter(|((family, _), alarm)| self.is_cleared(*family, target, alarm.onset)).count()
         };
-        let apart = only(&x, &y, b) + only(&y, &x, a);
+        let apart = only((one, a), &y, b) + only((other, b), &x, a);
         if both == 0 {
-            0.0
+            // Neither has been tried where the other fails: one kind of service failing at once is one event.
+            let is_one_kind = apart == 0
+                && self.kind(a) == self.kind(b)
+                && (one.onset() - other.onset()).abs() <= self.base_ms;
+            f64::from(u8::from(is_one_kind))
         } else {
             super::super::evidence::count(both) / super::super::evidence::count(both + apart)
         }

@@ -33,6 +33,10 @@ const HOLD_MS: Ms = 6_000;
 const SETTLED_MS: Ms = 60_000;
 /// Live: share of networks that must have answered before.
 const SETTLED_SHARE: f64 = 0.8;
+/// Live: how often unchanged clusters are looked at: young, open and ended ones.
+const YOUNG_LOOK_MS: Ms = 1_000;
+const OPEN_LOOK_MS: Ms = 5_000;
+const CLOSED_LOOK_MS: Ms = 60_000;
 /// Recorded data: the least length of a confirmed incident, in base periods.
 const CONFIRM_PERIODS: f64 = 1.2;
 
@@ -43,6 +47,8 @@ pub(super) struct Incidents {
     pub(super) outages: BTreeMap<usize, Outage>,
     /// When each was last revised, and when it was found to be over.
     marks: BTreeMap<IncidentId, Marks>,
+    /// Live: when each cluster was looked at last, by fingerprint.
+    told: BTreeMap<u64, Ms>,
     /// Live: when something that is held back has to be looked at again.
     pub(super) wake: Option<Ms>,
 }
@@ -51,6 +57,8 @@ pub(super) struct Incidents {
 struct Marks {
     revised: Ms,
     closed: Option<Ms>,
+    /// It was withdrawn because it is part of another.
+    is_merged: bool,
 }
 
 impl Core {
@@ -61,6 +69,9 @@ impl Core {
         let mut changed = BTreeMap::new();
         let clusters = self.clusters(|target, alarm| self.is_told(target, alarm));
         for (id, cluster) in self.assign(clusters) {
+            if self.was_just_told(id.as_ref(), &cluster) {
+                continue;
+            }
             let statement = self.finish(nulls, &cluster, id.as_ref());
             if id.is_none() && !self.is_publishable(&cluster, &statement) {
                 continue;
@@ -83,6 +94,32 @@ impl Core {
         changed
     }
 
+    /// Live: says whether a cluster was told a moment ago and has the same alarms as then. Records come many a
+    /// second; a reader needs no more than one look a second.
+    fn was_just_told(&mut self, id: Option<&IncidentId>, cluster: &Cluster) -> bool {
+        if !self.is_live() {
+            return false;
+        }
+        let is_young = id.is_none() || self.now - cluster.raised_at() < SETTLED_MS;
+        let pace = match (cluster.is_open(), is_young) {
+            (true, true) => YOUNG_LOOK_MS,
+            (true, false) => OPEN_LOOK_MS,
+            (false, _) => CLOSED_LOOK_MS,
+        };
+        let fingerprint = cluster.fingerprint();
+        let now = self.now;
+        if let Some(told) = self.incidents.told.get(&fingerprint).filter(|told| now - **told < pace).copied()
+        {
+            if is_young {
+                self.wake_at(told + pace);
+            }
+            return true;
+        }
+        self.incidents.told.retain(|_, told| now - *told < CLOSED_LOOK_MS);
+        self.incidents.told.insert(fingerprint, now);
+        false
+    }
+
     /// Says whether an alarm still takes part in what is told.
     fn is_told(&self, target: usize, alarm: &Alarm) -> bool {
         if self.incidents.outages.get(&target).is_some_and(|outage| outage.covers(alarm.onset)) {
@@ -99,19 +136,22 @@ impl Core {
         closed.is_some_and(|closed| self.now - closed > REOPEN_MS)
     }
 
-    /// Gives every cluster the incident that most of its cells belong to; the older one decides a draw.
+    /// Gives every cluster the oldest incident that its cells belong to; the larger cluster goes on with it.
     fn assign(&self, clusters: Vec<Cluster>) -> Vec<(Option<IncidentId>, Cluster)> {
         let mut wishes = Vec::new();
         for (number, cluster) in clusters.iter().enumerate() {
             for (id, cells) in cluster.tags() {
-                let since = self.incidents.published.get(&id).map(|incident| incident.detected_at);
-                wishes.push((std::cmp::Reverse(cells), since, id, number));
+                let Some(incident) = self.incidents.published.get(&id) else { continue };
+                let is_merged = self.incidents.marks.get(&id).is_some_and(|marks| marks.is_merged);
+                if !is_merged {
+                    wishes.push((incident.detected_at, id, std::cmp::Reverse(cells), number));
+                }
             }
         }
         wishes.sort();
         let mut taken: BTreeSet<IncidentId> = BTreeSet::new();
         let mut ids: Vec<Option<IncidentId>> = vec![None; clusters.len()];
-        for (_, _, id, number) in wishes {
+        for (_, id, _, number) in wishes {
             if ids[number].is_none() && taken.insert(id.clone()) {
                 ids[number] = Some(id);
             }

@@ -12,10 +12,16 @@ use super::statement::Statement;
 use faultline_model::{Asn, Incident, IncidentId, Revision, Status, Target, Timestamp, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Live: details are collected for so long.
-const PACE_MS: Ms = 5_000;
+/// Live: details are collected for so long, while an incident is young and later.
+const YOUNG_PACE_MS: Ms = 3_000;
+const PACE_MS: Ms = 6_000;
+/// Live: an incident is young for so long.
+const YOUNG_MS: Ms = 60_000;
 /// A beginning or an end that moves by less is no news.
 const MOVE_MS: Ms = 30_000;
+
+/// How the withdrawal of an incident that became part of another begins.
+pub(super) const MERGED: &str = "withdrawn: it is part of incident ";
 
 impl Core {
     /// Publishes a statement as a new incident or as the next revision of one. Returns the incident if anything
@@ -55,11 +61,11 @@ impl Core {
         incident.retracted = true;
         incident.revision += 1;
         incident.end = incident.end.or(Some(Timestamp::from_unix_ms(self.now)));
-        let change = format!("withdrawn: it is part of incident {into}");
+        let change = format!("{MERGED}{into}");
         incident.evidence.insert(0, change.clone());
         incident.revisions.push(revision(&incident, self.now, change));
         let marks = self.incidents.marks.entry(id.clone()).or_default();
-        (marks.revised, marks.closed) = (self.now, Some(self.now));
+        *marks = super::Marks { revised: self.now, closed: Some(self.now), is_merged: true };
         self.incidents.published.insert(id.clone(), incident.clone());
         Some(incident)
     }
@@ -194,10 +200,13 @@ impl Core {
         let is_detail = old.verdict == new.verdict
             && old.retracted == new.retracted
             && old.end.is_some() == new.end.is_some()
+            && old.services.len() >= new.services.len()
             && old.status == new.status;
-        let is_too_soon = self.is_live() && is_detail && self.now - revised < PACE_MS;
+        let is_young = self.now - old.detected_at.unix_ms() < YOUNG_MS;
+        let pace = if is_young { YOUNG_PACE_MS } else { PACE_MS };
+        let is_too_soon = self.is_live() && is_detail && self.now - revised < pace;
         if is_too_soon {
-            self.wake_at(revised + PACE_MS);
+            self.wake_at(revised + pace);
         }
         is_too_soon
     }

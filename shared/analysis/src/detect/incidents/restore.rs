@@ -5,7 +5,8 @@ use super::super::core::Core;
 use super::super::ms;
 use super::Marks;
 use super::outage::Outage;
-use faultline_model::{Incident, Verdict};
+use super::publish::MERGED;
+use faultline_model::{Incident, Revision, Verdict};
 
 impl Core {
     /// Takes published incidents back: open ones raise their cells' alarms again.
@@ -16,7 +17,8 @@ impl Core {
                 ms(last.max(end))
             });
             let revised = incident.revisions.last().map_or(incident.detected_at, |last| last.published_at);
-            let marks = Marks { revised: ms(revised), closed };
+            let is_merged = incident.retracted && incident.revisions.last().is_some_and(is_merger);
+            let marks = Marks { revised: ms(revised), closed, is_merged };
             self.incidents.marks.insert(incident.id.clone(), marks);
             if !incident.retracted {
                 self.restore_cells(&incident);
@@ -52,4 +54,9 @@ impl Core {
             }
         }
     }
+}
+
+/// Says whether a withdrawal points to another incident.
+fn is_merger(revision: &Revision) -> bool {
+    revision.change.starts_with(MERGED)
 }

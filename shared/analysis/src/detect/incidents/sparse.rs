@@ -27,7 +27,7 @@ impl Core {
     pub(super) fn update_sparse(&mut self, nulls: &mut Nulls) {
         let families: BTreeSet<FamilyNo> = self.readings.keys().map(|(family, _)| *family).collect();
         for family in families {
-            let active = self.active[family];
+            let active = self.active_in(family);
             if active > 0 && active < ENOUGH_AGENTS {
                 self.raise_sparse(nulls, family);
             }

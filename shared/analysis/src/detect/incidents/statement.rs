@@ -234,7 +234,7 @@ impl Core {
         let least = if blocked >= 3 { 2 } else { 3 };
         let is_testable = |family: &FamilyNo| {
             let is_blocked = stances.get(family) == Some(&Stance::Blocked);
-            is_blocked || self.active.get(*family).is_some_and(|agents| *agents >= least)
+            is_blocked || self.active_in(*family) >= least
         };
         stances.keys().copied().filter(is_testable).collect()
     }

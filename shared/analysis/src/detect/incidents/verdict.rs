@@ -83,7 +83,7 @@ impl Core {
     }
 
     /// Returns the kind of service: its category, where social networks and media sharing are one kind.
-    fn kind(&self, target: TargetNo) -> &str {
+    pub(super) fn kind(&self, target: TargetNo) -> &str {
         match self.world.targets[target].category.as_str() {
             "GRP" | "MMED" => "GRP",
             other => other,

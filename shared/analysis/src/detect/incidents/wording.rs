@@ -179,7 +179,7 @@ impl Core {
         }
         let mut parts = Vec::new();
         for family in &statement.families {
-            let agents = self.active.get(*family).copied().unwrap_or(0).max(1);
+            let agents = self.active_in(*family).max(1);
             let more = 3_usize.saturating_sub(agents).max(1);
             parts.push(format!(
                 "{} agent{} on {}, {more} more would decide it",

@@ -12,13 +12,15 @@
 //! network's agents per round unless it has fewer than four, and at most four open asks per agent. Only what
 //! agents hold in their signed list is ever asked, because targets come from it.
 
+mod controls;
+mod mapping;
 mod outage;
 mod standing;
 mod suspicion;
 
 use super::core::Core;
 use super::store::{ASKED_PER_TARGET, ASKED_WINDOW_MS, Ms};
-use super::world::{FamilyNo, Place, TargetNo};
+use super::world::{FamilyNo, TargetNo};
 use super::{Ask, AskReason, Who};
 use faultline_model::AgentId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,8 +95,11 @@ impl Core {
         wants.extend(self.want_ends());
         wants.extend(self.want_outages());
         wants.sort_by_key(|want| (want.priority, want.since, want.family, want.target));
+        let mut granted = BTreeSet::new();
         for want in wants {
-            asks.extend(self.grant(&want));
+            if granted.insert((want.family, want.target)) {
+                asks.extend(self.grant(&want));
+            }
         }
         asks.extend(self.follow_up());
         self.plan.wake = self.next_look();
@@ -117,8 +122,7 @@ impl Core {
         let agents = self.family_agents(want.family);
         let free = agents.iter().filter(|agent| !exclude.contains(agent)).count();
         let round = if agents.len() < 4 { agents.len() } else { agents.len() / 2 };
-        let open: usize = self.open_asks(want.family);
-        let room = (agents.len() * OPEN_PER_AGENT).saturating_sub(open);
+        let room = (agents.len() * OPEN_PER_AGENT).saturating_sub(self.open_asks(want.family));
         let count = want.count.min(free).min(round).min(room);
         if count == 0 {
             return None;
@@ -165,18 +169,13 @@ impl Core {
     }
 
     /// Returns the agents of a family that were heard in the last 20 minutes.
-    fn family_agents(&self, family: FamilyNo) -> Vec<usize> {
-        let from = self.now - self.window_ms(2);
-        let is_active = |agent: &usize| {
-            let agent = &self.store.agents[*agent];
-            agent.place == Place::Home(family) && agent.between(from, self.now).next().is_some()
-        };
-        (0..self.store.agents.len()).filter(is_active).collect()
+    fn family_agents(&self, family: FamilyNo) -> &[usize] {
+        self.active.get(family).map_or(&[], Vec::as_slice)
     }
 
     /// Returns the agents of a family that must not be asked about a target again so soon.
     fn exhausted(&self, family: FamilyNo, target: TargetNo) -> BTreeSet<usize> {
-        self.family_agents(family).into_iter().filter(|agent| self.is_exhausted(*agent, target)).collect()
+        self.family_agents(family).iter().copied().filter(|agent| self.is_exhausted(*agent, target)).collect()
     }
 
     fn is_exhausted(&self, agent: usize, target: TargetNo) -> bool {

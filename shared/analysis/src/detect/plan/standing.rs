@@ -2,7 +2,8 @@
 
 use super::super::cells::Alarm;
 use super::super::core::Core;
-use super::super::store::Ms;
+use super::super::ends::AGREEING;
+use super::super::store::{Entry, Ms};
 use super::super::world::{FamilyNo, TargetNo};
 use super::Want;
 use crate::detect::{Ask, AskReason};
@@ -15,33 +16,47 @@ const FOLLOW_MOST_MS: Ms = 600_000;
 /// After a network came back, the others are looked after this often for a while.
 const HASTE_MS: Ms = 10_000;
 const HASTE_LASTS_MS: Ms = 180_000;
-/// Agents that are asked about the end of one cell.
-const END_ANSWERS: usize = 3;
 /// How far back a success is looked for.
 const RECENT_MS: Ms = 120_000;
 
 impl Core {
-    /// After the first success on a blocked cell, wants the others of that network.
+    /// After the first success on a blocked service, wants the others of that network: every target of the
+    /// service once, and three agents.
     pub(super) fn want_ends(&self) -> Vec<Want> {
         let mut wants = Vec::new();
         let back: BTreeSet<FamilyNo> = self.lately_back();
-        for (family, target, alarm) in self.cells.alarms().filter(|(_, _, alarm)| alarm.is_open()) {
-            let entries =
-                self.store.cell(family, target).between(alarm.at.max(self.now - RECENT_MS), self.now);
-            let first = entries.iter().find(|entry| !entry.class.is_anomaly()).map(|entry| entry.start);
-            let since = match first {
-                Some(since) => since,
-                // Another target of this network came back: this one may have, too.
-                None if back.contains(&family) => self.last_back(family).unwrap_or(self.now),
-                None => continue,
-            };
-            let after: BTreeSet<usize> =
-                entries.iter().filter(|entry| entry.start >= since).map(|entry| entry.agent).collect();
-            let desired = END_ANSWERS.min(self.family_agents(family).len());
-            let missing = desired.saturating_sub(after.len() + self.awaited(family, target));
-            if missing > 0 {
-                let (count, reason) = (missing, AskReason::End);
-                wants.push(Want { priority: 4, since, family, target, count, reason, spared: after });
+        for ((family, _), cells) in self.open_services() {
+            let mut entries: Vec<(TargetNo, Entry)> = Vec::new();
+            for (target, onset) in &cells {
+                let own =
+                    self.store.cell(family, *target).between((*onset).max(self.now - RECENT_MS), self.now);
+                entries.extend(own.iter().map(|entry| (*target, *entry)));
+            }
+            let fine = entries.iter().filter(|(_, entry)| !entry.class.is_anomaly());
+            let first = fine.map(|(_, entry)| entry.start).min();
+            // Another service of this network came back: this one may have, too.
+            let hint = if back.contains(&family) { self.last_back(family) } else { None };
+            let Some(since) = first.or(hint) else { continue };
+            entries.retain(|(_, entry)| entry.start >= since);
+            let awaited: usize = cells.iter().map(|(target, _)| self.awaited(family, *target)).sum();
+            let spared: BTreeSet<usize> = entries.iter().map(|(_, entry)| entry.agent).collect();
+            let desired = if first.is_some() { AGREEING.min(self.active_in(family)) } else { 1 };
+            let mut missing = desired.saturating_sub(spared.len() + awaited);
+            let mut order = cells.clone();
+            order.sort_by_key(|(target, _)| {
+                (entries.iter().filter(|(own, _)| own == target).count(), *target)
+            });
+            for (target, _) in order {
+                let is_new =
+                    !entries.iter().any(|(own, _)| *own == target) && self.awaited(family, target) == 0;
+                let free = self.active_in(family) - self.exhausted(family, target).len();
+                let is_wanted = missing > 0 || (is_new && first.is_some());
+                if is_wanted && free > 0 {
+                    let count = if cells.len() == 1 { missing } else { 1 };
+                    let (priority, reason, spared) = (4, AskReason::End, spared.clone());
+                    wants.push(Want { priority, since, family, target, count, reason, spared });
+                    missing = missing.saturating_sub(count);
+                }
             }
         }
         wants
@@ -94,7 +109,7 @@ impl Core {
     }
 
     /// Returns the networks of which a cell came back in the last minutes while others are still blocked.
-    fn lately_back(&self) -> BTreeSet<FamilyNo> {
+    pub(super) fn lately_back(&self) -> BTreeSet<FamilyNo> {
         let is_recent =
             |alarm: &Alarm| alarm.cleared.is_some_and(|cleared| self.now - cleared.at <= HASTE_LASTS_MS);
         self.cells.alarms().filter(|(_, _, alarm)| is_recent(alarm)).map(|(family, _, _)| family).collect()

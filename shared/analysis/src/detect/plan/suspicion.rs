@@ -1,13 +1,13 @@
-//! Asks about suspicions: the same network, the controls, a canary, the others.
+//! Asks about suspicions: the same network, and something unrelated.
 
 use super::super::cells::Strength;
 use super::super::core::Core;
-use super::super::evidence::{Reading, Stream, count, vote};
-use super::super::store::{ASKED_PER_TARGET, ASKED_WINDOW_MS, Ms};
+use super::super::evidence::{Reading, Stream, count};
+use super::super::store::{ASKED_WINDOW_MS, Ms};
 use super::super::world::{FamilyNo, TargetNo};
 use super::{Asked, PATIENCE_MS, Want};
 use crate::detect::{Ask, AskReason, Who};
-use faultline_model::{AgentId, Role};
+use faultline_model::AgentId;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Agents that a first failure asks for, the first one included.
@@ -15,16 +15,6 @@ const FIRST_ROUND: usize = 3;
 /// Agents of the network that two agreeing agents ask for: at least these, or this share.
 const SECOND_ROUND: usize = 6;
 const SECOND_SHARE: f64 = 0.4;
-/// Evidence of a suspicion from which other services are looked at.
-const CATEGORY_LN_E: f64 = 5.0;
-/// Answers that other networks give first.
-const PROBES: usize = 2;
-/// Controls are asked about a target again after this.
-const CONTROL_PAUSE_MS: Ms = 5_000;
-/// A control's success counts for every suspicion on its target that began so long after the first.
-const SHARED_MS: Ms = 300_000;
-/// An alarm is mapped onto other targets and networks for so long.
-const MAPPING_MS: Ms = 300_000;
 /// Canaries that one agent is asked for in one suspicion.
 const CANARIES: usize = 4;
 
@@ -36,68 +26,6 @@ impl Core {
             let is_standing = self.is_standing(reading.family, reading.target);
             reading.stream.filter(|_| !is_firm && !is_standing).map(|stream| (reading, stream))
         })
-    }
-
-    /// Returns the moment after which a control must have succeeded for a suspicion on a target that began at
-    /// `since`: the first failure of any network on that target within five minutes.
-    pub(in super::super) fn control_since(&self, target: TargetNo, since: Ms) -> Ms {
-        let streams = self.readings.values().filter(|reading| reading.target == target);
-        let streams = streams.filter_map(|reading| reading.stream).map(|stream| stream.since);
-        let alarms = self.cells.alarms().filter(|(_, own, alarm)| *own == target && alarm.is_open());
-        let onsets = alarms.map(|(_, _, alarm)| alarm.onset);
-        streams
-            .chain(onsets)
-            .filter(|other| *other >= since - SHARED_MS)
-            .min()
-            .map_or(since, |at| at.min(since))
-    }
-
-    /// Asks the controls about every suspected target that none of them reached since.
-    pub(super) fn ask_controls(&mut self, asks: &mut Vec<Ask>) {
-        let mut wanted: BTreeMap<TargetNo, Ms> = BTreeMap::new();
-        for (reading, stream) in self.open_streams() {
-            let since = self.control_since(reading.target, stream.since);
-            if !self.store.is_control_fine(reading.target, since, self.now) {
-                wanted.insert(reading.target, since);
-            }
-        }
-        for target in self.troubled_targets() {
-            wanted.insert(target, self.now);
-        }
-        for target in wanted.into_keys() {
-            asks.extend(self.ask_control(target, 2, AskReason::Suspicion));
-        }
-    }
-
-    /// Asks controls about a target, as far as their limits allow.
-    pub(super) fn ask_control(&mut self, target: TargetNo, number: usize, reason: AskReason) -> Option<Ask> {
-        let own = self
-            .plan
-            .issued
-            .iter()
-            .filter(|issued| issued.whom == Asked::Controls && issued.target == target);
-        let last = own.map(|issued| issued.at).max();
-        if let Some(last) = last {
-            let entries = self.store.control(target).between(last - PATIENCE_MS, self.now);
-            let has_answer = entries.iter().any(|entry| entry.received > last);
-            let pause = if has_answer { CONTROL_PAUSE_MS } else { PATIENCE_MS };
-            if self.now - last < pause {
-                return None;
-            }
-        }
-        let exclude: BTreeSet<AgentId> = self.exhausted_controls(target);
-        self.note(Asked::Controls, target, number);
-        let target = self.world.targets[target].target.clone();
-        Some(Ask { target, who: Who::Controls, count: number, reason, exclude })
-    }
-
-    fn exhausted_controls(&self, target: TargetNo) -> BTreeSet<AgentId> {
-        let mut asked: BTreeMap<usize, usize> = BTreeMap::new();
-        for entry in self.store.control(target).between(self.now - ASKED_WINDOW_MS, self.now) {
-            *asked.entry(entry.agent).or_default() += usize::from(entry.asked);
-        }
-        let full = asked.into_iter().filter(|(_, number)| *number >= ASKED_PER_TARGET);
-        full.map(|(agent, _)| self.store.agents[agent].id.clone()).collect()
     }
 
     /// Asks failing agents for something unrelated.
@@ -194,14 +122,6 @@ impl Core {
             if want.count > 0 {
                 wants.push(want);
             }
-            if agree {
-                wants.extend(self.want_probes(target, stream.since, 1, AskReason::Spread));
-            }
-            if agree && stream.ln_e > CATEGORY_LN_E {
-                for lead in self.leads(target) {
-                    wants.extend(self.want_probes(lead, stream.since, 2, AskReason::Category));
-                }
-            }
         }
         wants
     }
@@ -213,72 +133,5 @@ impl Core {
             let is_strong = self.open_strength(family, other) == Some(Strength::Firm);
             other != target && self.world.targets[other].service == *service && is_strong
         })
-    }
-
-    /// Wants two answers from every network that has none on a target since a moment.
-    pub(super) fn want_probes(
-        &self,
-        target: TargetNo,
-        since: Ms,
-        priority: u8,
-        reason: AskReason,
-    ) -> Vec<Want> {
-        let families = self.world.heard();
-        families.filter_map(|family| self.want_probe(family, target, since, (priority, reason))).collect()
-    }
-
-    fn want_probe(
-        &self,
-        family: FamilyNo,
-        target: TargetNo,
-        since: Ms,
-        how: (u8, AskReason),
-    ) -> Option<Want> {
-        if self.is_standing(family, target) || self.open_strength(family, target) == Some(Strength::Firm) {
-            return None;
-        }
-        let entries = self.store.cell(family, target).between(since, self.now);
-        let spared: BTreeSet<usize> = entries.iter().map(|entry| entry.agent).collect();
-        let known = vote(entries).agents + self.awaited(family, target);
-        let count = PROBES.saturating_sub(known);
-        let (priority, reason) = how;
-        (count > 0).then_some(Want { priority, since, family, target, count, reason, spared })
-    }
-
-    /// Returns one target of every service of the same category, the site first.
-    pub(super) fn leads(&self, target: TargetNo) -> Vec<TargetNo> {
-        let category = self.world.category(target);
-        let mut leads: BTreeMap<&str, TargetNo> = BTreeMap::new();
-        for other in (0..self.world.targets.len()).filter(|other| self.world.category(*other) == category) {
-            let info = &self.world.targets[other];
-            let lead = leads.entry(info.service.as_str()).or_insert(other);
-            if info.role == Role::Site && self.world.targets[*lead].role != Role::Site {
-                *lead = other;
-            }
-        }
-        leads.into_values().collect()
-    }
-
-    /// Wants young alarms to be mapped: the same target elsewhere, its category, the rest of its service.
-    pub(super) fn want_mapping(&self) -> Vec<Want> {
-        let mut wants = Vec::new();
-        let young = |at: Ms| self.now - at <= MAPPING_MS;
-        for (family, target, alarm) in self.cells.alarms() {
-            if !alarm.is_open() || alarm.strength < Strength::Firm || !young(alarm.at) {
-                continue;
-            }
-            wants.extend(self.want_probes(target, alarm.onset, 1, AskReason::Spread));
-            for lead in self.leads(target) {
-                wants.extend(self.want_probes(lead, alarm.onset, 2, AskReason::Category));
-            }
-            let service = &self.world.targets[target].service;
-            for other in (0..self.world.targets.len()).filter(|o| self.world.targets[*o].service == *service)
-            {
-                wants.extend(self.want_probe(family, other, alarm.onset, (3, AskReason::Category)));
-            }
-        }
-        wants.sort_by_key(|want| (want.priority, want.family, want.target, want.since));
-        wants.dedup_by_key(|want| (want.family, want.target));
-        wants
     }
 }
