@@ -149,7 +149,7 @@ fn cell(cells: &[CellView], asn: Asn, service: &ServiceId) -> MatrixCell {
 fn state(own: &[&CellView]) -> MatrixState {
     let has = |state| own.iter().any(|cell| cell.state == state);
     if has(CellState::Blocked) {
-        return if has(CellState::Ok) { MatrixState::PartlyBlocked } else { MatrixState::Blocked };
+        return if works_beside(own) { MatrixState::PartlyBlocked } else { MatrixState::Blocked };
     }
     let order = [
         (CellState::Suspected, MatrixState::Suspected),
@@ -158,4 +158,47 @@ fn state(own: &[&CellView]) -> MatrixState {
         (CellState::Ok, MatrixState::Ok),
     ];
     order.into_iter().find(|(cell, _)| has(*cell)).map_or(MatrixState::NoData, |(_, state)| state)
+}
+
+/// Says whether a target of the service was seen to work after another one was blocked. What worked before and was not
+/// looked at since says nothing.
+fn works_beside(own: &[&CellView]) -> bool {
+    let since =
+        own.iter().filter(|cell| cell.state == CellState::Blocked).filter_map(|cell| cell.since).max();
+    let fine = own.iter().filter(|cell| cell.state == CellState::Ok);
+    fine.filter_map(|cell| cell.last_at).any(|last| since.is_none_or(|since| last > since))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(state: CellState, since: Option<i64>, last: i64) -> CellView {
+        CellView {
+            asn: Asn::new(23674).expect("valid"),
+            operator: "Nayatel".into(),
+            target: Target::new("https://x.com/").expect("valid"),
+            service: ServiceId::new("x").expect("valid"),
+            state,
+            ok: 1,
+            anomalies: 1,
+            agents: 1,
+            since: since.map(Timestamp::from_unix_ms),
+            last_at: Some(Timestamp::from_unix_ms(last)),
+            ln_e: 0.0,
+            mechanism: None,
+        }
+    }
+
+    #[test]
+    fn a_service_is_partly_blocked_only_if_a_part_worked_since() {
+        let blocked = view(CellState::Blocked, Some(1_000), 2_000);
+        let (before, after) = (view(CellState::Ok, None, 900), view(CellState::Ok, None, 1_500));
+        assert_eq!(state(&[&blocked, &before]), MatrixState::Blocked);
+        assert_eq!(state(&[&blocked, &after]), MatrixState::PartlyBlocked);
+        assert_eq!(state(&[&before]), MatrixState::Ok);
+        assert_eq!(state(&[]), MatrixState::NoData);
+        let suspected = view(CellState::Suspected, None, 0);
+        assert_eq!(state(&[&after, &suspected]), MatrixState::Suspected);
+    }
 }

@@ -82,6 +82,9 @@ fn networks(front: &Front, incident: &Incident) -> Vec<String> {
             names.push(name);
         }
     }
+    // In the order of the matrix: the largest share of users first.
+    let place = |name: &String| front.matrix.rows.iter().position(|row| row.operator == *name);
+    names.sort_by_key(|name| place(name).unwrap_or(usize::MAX));
     names
 }
 

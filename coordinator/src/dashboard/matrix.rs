@@ -109,5 +109,10 @@ fn field(front: &Front, row: &MatrixRow, cell: &MatrixCell, service: &str) -> Ma
 
 /// Returns a share as whole percent; what is less than one is said so.
 pub(super) fn percent(share: f64) -> String {
-    if share > 0.0 && share < 0.01 { "under 1 %".to_owned() } else { format!("{:.0} %", share * 100.0) }
+    let share = share.clamp(0.0, 1.0);
+    if share > 0.0005 && share < 0.01 {
+        "under 1 %".to_owned()
+    } else {
+        format!("{:.0} %", share.abs() * 100.0)
+    }
 }

@@ -6,7 +6,9 @@ use maud::{Markup, html};
 use std::time::Duration;
 
 const WIDTH: f64 = 340.0;
-const LABELS: f64 = 116.0;
+const LABELS: f64 = 138.0;
+/// Longer names end in dots, lest they leave the picture.
+const NAME_CHARS: usize = 21;
 const ROW: f64 = 19.0;
 /// More networks than this stay in the table below.
 const MAX_ROWS: usize = 16;
@@ -29,7 +31,7 @@ pub(super) fn strip(front: &Front, incident: &Incident) -> Markup {
         let y = f64::from(index) * ROW;
         let width = (x(end) - x(*onset)).max(2.0);
         html! {
-            text.label x=(number(LABELS - 8.0)) y=(number(y + 12.5)) text-anchor="end" { (front.operator(*asn)) }
+            text.label x=(number(LABELS - 8.0)) y=(number(y + 12.5)) text-anchor="end" { (short(&front.operator(*asn))) }
             line.ground x1=(number(LABELS)) x2=(number(WIDTH)) y1=(number(y + 8.5)) y2=(number(y + 8.5)) {}
             rect.bar x=(number(x(*onset))) y=(number(y + 3.5)) width=(number(width)) height="10" {}
         }
@@ -48,6 +50,13 @@ pub(super) fn strip(front: &Front, incident: &Incident) -> Markup {
             }
         }
     }
+}
+
+fn short(name: &str) -> String {
+    if name.chars().count() <= NAME_CHARS {
+        return name.to_owned();
+    }
+    name.chars().take(NAME_CHARS - 1).chain(['…']).collect()
 }
 
 fn number(value: f64) -> String {
