@@ -5,7 +5,7 @@
 //! work for each. With `m` agents a target's entry on one agent has the period `m x P`.
 //!
 //! Stagger: a family's targets are spread evenly over the period, those of one service as far apart as possible
-//! ([`interleave`]); families are offset against each other by equal parts of the period, so that any target is seen
+//! (module `interleave`); families are offset against each other by equal parts of the period, so that any target is seen
 //! somewhere in the country as often as possible; so are the controls, each of which looks at every target.
 //!
 //! Budget: routine checks take at most the part of a day's checks that is not kept back. Where that does not suffice
