@@ -28,7 +28,7 @@ fn article(front: &Front, incident: &Incident) -> Markup {
         article class={"incident " (class) @if is_open { " open" }} id={"incident-" (incident.id)} {
             p.tags {
                 span class={"tag " (class)} { (tag) }
-                span.tag.time { @if is_open { "Going on" } @else if incident.retracted { "Was never so" } @else { "Over" } }
+                span.tag.time { @if is_open { "Going on" } @else if incident.retracted { "No longer said" } @else { "Over" } }
             }
             h3 { (words::verdict(incident.verdict)) }
             p.headline { (incident.headline) }

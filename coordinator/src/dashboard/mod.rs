@@ -107,7 +107,7 @@ fn render(front: &Front) -> Markup {
                 }
             }
         }
-        @if !is_running || front.volunteers == 0 { (steps(front.has_list, front.volunteers > 0, front.controls > 0)) }
+        @if !is_running || front.volunteers == 0 { (steps(&front.country.to_string(), front.has_list, front.volunteers > 0, front.controls > 0)) }
         @if is_running { (matrix::matrix(front)) }
         (incidents::incidents(front))
     };
@@ -121,12 +121,15 @@ fn render_empty() -> Markup {
             h1 { "Nothing is measured yet" }
             p.standfirst { "Three steps on the machine where the coordinator runs, and this page comes alive." }
         }
-        (steps(false, false, false))
+        (steps("PK", false, false, false))
     };
     document("Nothing is measured yet", "", &[], &body)
 }
 
 fn standfirst(front: &Front) -> String {
+    if front.volunteers == 0 {
+        return "No volunteer is connected here at the moment, so nothing new is seen.".to_owned();
+    }
     let services = front.matrix.services.iter().filter(|service| service.category != "CTRL").count();
     let networks = front.matrix.rows.iter().filter(|row| row.agents > 0).count();
     format!(
@@ -139,7 +142,7 @@ fn standfirst(front: &Front) -> String {
     )
 }
 
-fn steps(has_list: bool, has_volunteers: bool, has_controls: bool) -> Markup {
+fn steps(country: &str, has_list: bool, has_volunteers: bool, has_controls: bool) -> Markup {
     let step = |is_done: bool, title: &str, commands: &[&str]| {
         html! {
             li class=[is_done.then_some("done")] {
@@ -161,7 +164,7 @@ fn steps(has_list: bool, has_volunteers: bool, has_controls: bool) -> Markup {
                     "faultline-agent run",
                 ]))
                 (step(has_volunteers, "Invite volunteers, three or more on each network", &[
-                    "faultline invite --country PK --count 3",
+                    &format!("faultline invite --country {country} --count 3"),
                     "faultline-agent join INVITE",
                     "faultline-agent run",
                 ]))
