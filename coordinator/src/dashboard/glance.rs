@@ -128,11 +128,27 @@ fn figures(front: &Front, hit: &Hit<'_>, all: usize) -> Vec<(String, String)> {
     figures
 }
 
+/// Says that all is fine only as far as somebody has looked.
 fn fine(front: &Front, networks: usize) -> Glance {
-    let works = front.matrix.services.iter().filter(|service| service.category != "CTRL").count();
+    let is_service: Vec<bool> =
+        front.matrix.services.iter().map(|service| service.category != "CTRL").collect();
+    let heard = front.matrix.rows.iter().filter(|row| row.agents > 0);
+    let cells =
+        heard.flat_map(|row| row.cells.iter().zip(&is_service)).filter(|(_, is_service)| **is_service);
+    let (mut all, mut seen) = (0, 0);
+    for (cell, _) in cells {
+        all += 1;
+        seen += usize::from(cell.state != MatrixState::NoData);
+    }
+    let services = words::count(is_service.iter().filter(|is| **is).count(), "service", "services");
     let on =
         if networks == 1 { "on the one network".to_owned() } else { format!("on all {networks} networks") };
-    let services = words::count(works, "service", "services");
-    let verb = if works == 1 { "works" } else { "work" };
-    Glance { headline: format!("{services} {verb} {on} that we hear from"), tone: "fine", figures: vec![] }
+    let headline = match seen {
+        0 => "Waiting for the first measurements".to_owned(),
+        _ if seen < all => {
+            format!("No trouble so far: {seen} of {all} pairs of network and service looked at")
+        }
+        _ => format!("{services} found working {on} that we hear from"),
+    };
+    Glance { headline, tone: "fine", figures: vec![] }
 }

@@ -215,7 +215,15 @@ fn the_headline_says_what_where_and_since_when() {
     let figures: Vec<String> =
         glance::glance(&blocked()).figures.into_iter().map(|(number, _)| number).collect();
     assert_eq!(figures, ["4 of 12", "8 of 8", "96 %"]);
-    assert_eq!(glance::glance(&calm()).headline, "12 services work on all 8 networks that we hear from");
+    assert_eq!(
+        glance::glance(&calm()).headline,
+        "12 services found working on all 8 networks that we hear from"
+    );
+    let begun = front(|row, _| if row < 2 { MatrixState::Ok } else { MatrixState::NoData });
+    assert_eq!(
+        glance::glance(&begun).headline,
+        "No trouble so far: 24 of 96 pairs of network and service looked at"
+    );
     let one =
         front(|row, column| if (row, column) == (4, 2) { MatrixState::Blocked } else { MatrixState::Ok });
     assert_eq!(glance::glance(&one).headline, "X blocked on Nayatel since 18:40 PKT");
