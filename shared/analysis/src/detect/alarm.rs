@@ -27,6 +27,8 @@ pub(super) const ALPHA: f64 = 0.01;
 const ONSET_REACH_MS: Ms = 4_200_000;
 /// A cell that fails again within this time goes on with the same block.
 pub(super) const REOPEN_MS: Ms = 1_800_000;
+/// Live: a control's result is awaited so long before it is said that there is none.
+const CONTROL_PATIENCE_MS: Ms = 60_000;
 /// Siblings with this much evidence lower the quorum.
 const SIBLING_LN_E: f64 = 3.0;
 /// Recorded data: results that a cell must have had before it failed, and the share that may have failed; more
@@ -41,22 +43,38 @@ impl Core {
         self.read_cells(nulls);
         let rejected = self.rejected();
         let strong = self.strong_families();
-        let mut raised = Vec::new();
+        let (mut raised, mut uncontrolled) = (Vec::new(), Vec::new());
         for reading in self.readings.values() {
             let cell = (reading.family, reading.target);
             if rejected.contains(&cell) && self.is_news(cell) && self.has_quorum(reading, &strong) {
                 let since = reading.stream.map_or(reading.first_failure, |stream| stream.since);
                 let control_since = self.control_since(reading.target, since);
                 let is_controlled = self.store.is_control_fine(reading.target, control_since, self.now);
-                if self.is_selective(cell, since) && is_controlled {
+                if !self.is_selective(cell, since) {
+                    continue;
+                }
+                if is_controlled {
                     raised.push(cell);
+                } else if self.is_uncontrolled(cell, control_since) {
+                    uncontrolled.push((cell, since));
                 }
             }
         }
         for cell in raised {
             self.raise(cell);
         }
+        for (cell, since) in uncontrolled {
+            self.raise_weak(cell, since, Strength::Uncontrolled);
+        }
         self.clear_alarms(&rejected);
+    }
+
+    /// Says whether no control measured a failing target although there was time enough.
+    fn is_uncontrolled(&self, (family, target): (FamilyNo, TargetNo), since: Ms) -> bool {
+        let patience = if self.is_live() { CONTROL_PATIENCE_MS } else { self.base_ms };
+        !self.cells.has_open_alarm(family, target)
+            && self.now - since >= patience
+            && !self.store.has_control(target, since, self.now)
     }
 
     /// Counts the agents of each family with a result in the last 20 minutes.
@@ -81,16 +99,27 @@ impl Core {
     fn read_cells(&mut self, nulls: &mut Nulls) {
         let recent = self.now - self.window_ms(3);
         let mut readings = BTreeMap::new();
+        let mut bases = BTreeMap::new();
         for family in self.world.heard() {
             for target in 0..self.world.targets.len() {
                 let cell = self.cells.get(family, target);
                 let is_recent = cell.is_some_and(|cell| !cell.is_standing && cell.last_bad >= recent);
-                if is_recent && let Some(reading) = self.read_cell(nulls, family, target) {
-                    readings.insert((family, target), reading);
+                if !is_recent {
+                    continue;
                 }
+                let basis = self.basis(family, target);
+                let is_same = self.bases.get(&(family, target)) == Some(&basis);
+                let reading = if is_same {
+                    self.readings.get(&(family, target)).copied()
+                } else {
+                    self.read_cell(nulls, family, target)
+                };
+                bases.insert((family, target), basis);
+                readings.extend(reading.map(|reading| ((family, target), reading)));
             }
         }
         self.readings = readings;
+        self.bases = bases;
     }
 
     /// Returns the cells that e-BH rejects.
@@ -182,6 +211,7 @@ impl Core {
         let change = changepoint::find(&self.onset_points(family, target), Turn::Onset);
         let onset = change.map_or(first, |change| change.middle());
         let now = self.now;
+        self.cells.note_change();
         let cell = self.cells.get_mut(family, target);
         match &mut cell.alarm {
             Some(alarm) if alarm.is_open() => alarm.strength = Strength::Firm,

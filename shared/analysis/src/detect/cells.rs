@@ -76,22 +76,35 @@ pub(super) struct Cell {
 
 /// All home cells, by family and target.
 #[derive(Debug, Default)]
-pub(super) struct Cells(Vec<Vec<Cell>>);
+pub(super) struct Cells {
+    rows: Vec<Vec<Cell>>,
+    changes: u64,
+}
 
 impl Cells {
     pub(super) fn get(&self, family: FamilyNo, target: TargetNo) -> Option<&Cell> {
-        self.0.get(family)?.get(target)
+        self.rows.get(family)?.get(target)
     }
 
     pub(super) fn get_mut(&mut self, family: FamilyNo, target: TargetNo) -> &mut Cell {
-        if self.0.len() <= family {
-            self.0.resize_with(family + 1, Vec::new);
+        if self.rows.len() <= family {
+            self.rows.resize_with(family + 1, Vec::new);
         }
-        let row = &mut self.0[family];
+        let row = &mut self.rows[family];
         if row.len() <= target {
             row.resize_with(target + 1, Cell::default);
         }
         &mut row[target]
+    }
+
+    /// Notes that an alarm was raised, cleared or taken away.
+    pub(super) fn note_change(&mut self) {
+        self.changes += 1;
+    }
+
+    /// Returns how often alarms changed.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
     }
 
     pub(super) fn past(&self, family: FamilyNo, target: TargetNo) -> Past {
@@ -108,7 +121,7 @@ impl Cells {
 
     /// Returns every alarm with its family and target.
     pub(super) fn alarms(&self) -> impl Iterator<Item = (FamilyNo, TargetNo, &Alarm)> {
-        self.0.iter().enumerate().flat_map(|(family, row)| {
+        self.rows.iter().enumerate().flat_map(|(family, row)| {
             row.iter()
                 .enumerate()
                 .filter_map(move |(target, cell)| cell.alarm.as_ref().map(|alarm| (family, target, alarm)))
@@ -117,7 +130,7 @@ impl Cells {
 
     /// Returns every cell for change, with its family and target.
     pub(super) fn all_mut(&mut self) -> impl Iterator<Item = (FamilyNo, TargetNo, &mut Cell)> {
-        self.0.iter_mut().enumerate().flat_map(|(family, row)| {
+        self.rows.iter_mut().enumerate().flat_map(|(family, row)| {
             row.iter_mut().enumerate().map(move |(target, cell)| (family, target, cell))
         })
     }

@@ -5,7 +5,7 @@
 
 use super::store::{Entry, Ms, Store};
 use super::world::TargetNo;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A result this near to a failed control says nothing about a network.
 const NEAR_MS: Ms = 120_000;
@@ -37,6 +37,14 @@ impl Store {
             return true;
         }
         self.control(target).between(since, now).iter().any(|entry| !entry.class.is_anomaly())
+    }
+
+    /// Says whether any control measured a target since a moment.
+    pub(super) fn has_control(&self, target: TargetNo, since: Ms, now: Ms) -> bool {
+        let minutes = since.div_euclid(60_000)..=now.div_euclid(60_000);
+        let is_flagged =
+            |flags: &BTreeMap<i64, (u32, u32)>| flags.range(minutes).any(|(_, (g, b))| g + b > 0);
+        self.flags(target).is_some_and(is_flagged) || !self.control(target).between(since, now).is_empty()
     }
 
     /// Returns the networks of controls whose every result since a moment failed.

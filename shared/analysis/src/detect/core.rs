@@ -1,7 +1,7 @@
 //! The state behind the detector: what was received, what is known of each cell, and the clock.
 
 use super::cells::{Cells, Past};
-use super::evidence::{Reading, count};
+use super::evidence::{Basis, Reading, count};
 use super::incidents::Incidents;
 use super::null::{Nulls, share};
 use super::plan::Plan;
@@ -51,6 +51,8 @@ pub(super) struct Core {
     /// Cells with recent failures, as of the last evaluation.
     pub(super) readings: BTreeMap<(FamilyNo, TargetNo), Reading>,
     setup: Setup,
+    /// What each reading rests on, also where nothing was read.
+    pub(super) bases: BTreeMap<(FamilyNo, TargetNo), Basis>,
     nulls: Nulls,
     queue: BTreeMap<(Ms, MeasurementId), Record>,
     seen: Seen,
@@ -75,6 +77,7 @@ impl Core {
             usual: BTreeMap::new(),
             active: Vec::new(),
             readings: BTreeMap::new(),
+            bases: BTreeMap::new(),
             setup,
             nulls: Nulls::default(),
             queue: BTreeMap::new(),
@@ -107,10 +110,11 @@ impl Core {
             _ => agent.place,
         });
         for family in families.into_values() {
-            self.world.families[family].results += 1;
+            self.world.families[family].is_heard = true;
         }
         self.setup = setup;
         self.nulls = Nulls::default();
+        self.bases.clear();
         self.learn();
     }
 
@@ -167,9 +171,15 @@ impl Core {
             control_ok: record.control_ok,
             kept: false,
         };
-        self.store.add(agent, outcome);
+        let (start, has_moved_others) = self.store.add(agent, outcome, self.now);
         if let Place::Home(family) = place {
-            self.world.families[family].results += 1;
+            self.world.families[family].is_heard = true;
+            let changes = &mut self.world.families[family].changes;
+            if has_moved_others {
+                changes.note_all();
+            } else {
+                changes.note(start, self.now);
+            }
             if record.class.is_anomaly() {
                 let cell = self.cells.get_mut(family, target);
                 cell.last_bad = cell.last_bad.max(received);
@@ -226,6 +236,7 @@ impl Core {
             self.hour = Some(hour);
             self.store.forget(self.now);
             self.nulls = Nulls::default();
+            self.bases.clear();
             if self.now - self.seen.turned > super::store::RETENTION_MS {
                 self.seen.old = std::mem::take(&mut self.seen.young);
                 self.seen.turned = self.now;

@@ -11,7 +11,7 @@
 
 use super::cells::Cleared;
 use super::core::Core;
-use super::null::{Nulls, Question};
+use super::null::{Changes, Nulls, Question};
 use super::store::{Entry, Ms};
 use super::world::{FamilyNo, TargetNo};
 use faultline_model::Class;
@@ -71,7 +71,7 @@ pub(super) struct Stream {
 }
 
 /// Everything that the alarm and the planner need to know of a cell.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Reading {
     pub(super) family: FamilyNo,
     pub(super) target: TargetNo,
@@ -81,6 +81,15 @@ pub(super) struct Reading {
     pub(super) stream: Option<Stream>,
     /// Start of the first failure in the longest window.
     pub(super) first_failure: Ms,
+}
+
+/// Everything that a reading depends on: as long as it stays the same, so does the reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Basis {
+    results: Changes,
+    controls: u64,
+    floor: Ms,
+    moment: Ms,
 }
 
 impl Core {
@@ -96,12 +105,23 @@ impl Core {
         entries.iter().filter(|entry| !self.store.is_excused(target, entry.start)).copied().collect()
     }
 
+    /// Returns what a cell's reading would depend on now.
+    pub(super) fn basis(&self, family: FamilyNo, target: TargetNo) -> Basis {
+        Basis {
+            results: self.world.families[family].changes,
+            controls: self.store.control_changes(target),
+            floor: self.floor_of(family, target),
+            moment: self.rounded_now(),
+        }
+    }
+
     /// Reads a cell; nothing where no result of the longest window failed.
     pub(super) fn read_cell(&self, nulls: &mut Nulls, family: FamilyNo, target: TargetNo) -> Option<Reading> {
-        let from = self.floor_of(family, target).max(self.now - self.window_ms(3));
-        let entries = self.evidence_between(family, target, from, self.now);
+        let now = self.rounded_now();
+        let from = self.floor_of(family, target).max(now - self.window_ms(3));
+        let entries = self.evidence_between(family, target, from, now);
         let first_failure = entries.iter().find(|entry| entry.class.is_anomaly())?.start;
-        let mut stream = if self.is_live() { self.find_stream(&entries) } else { None };
+        let mut stream = if self.is_live() { find_stream(&entries, now) } else { None };
         let since = stream.map(|stream| stream.since);
         let weights = entries.iter().map(|entry| {
             let (agent, start) = (entry.agent, entry.start);
@@ -111,7 +131,7 @@ impl Core {
         let weights: Vec<[f64; MECHANISMS]> = weights.collect();
         let (mut total, mut votes) = (0.0, [Votes::default(); 4]);
         for (number, votes) in votes.iter_mut().enumerate() {
-            let from = entries.partition_point(|entry| entry.start <= self.now - self.window_ms(number));
+            let from = entries.partition_point(|entry| entry.start <= now - self.window_ms(number));
             total += e_value(&entries[from..], &weights[from..]);
             *votes = vote(&entries[from..]);
         }
@@ -143,28 +163,27 @@ impl Core {
     pub(super) fn window_ms(&self, number: usize) -> Ms {
         WINDOWS_MS[number] * self.base_ms.max(600_000) / 600_000
     }
-
-    /// Finds the suspicion that is open: a walk over the results that opens one at a failure and closes it when
-    /// at least three results say that nearly nobody else sees it. A pure function of the results, so that a
-    /// restart finds the same.
-    fn find_stream(&self, entries: &[Entry]) -> Option<Stream> {
-        let from = entries.partition_point(|entry| entry.start < self.now - STREAM_REACH_MS);
-        let mut open: Option<usize> = None;
-        for at in from..entries.len() {
-            let Some(first) = open else {
-                open = entries[at].class.is_anomaly().then_some(at);
-                continue;
-            };
-            let is_ok = !entries[at].class.is_anomaly();
-            if is_ok && at - first >= 2 && vote(&entries[first..=at]).is_clear() {
-                open = None;
-            }
-        }
-        let first = &entries[open?];
-        Some(Stream { since: first.start, received: first.received, votes: Votes::default(), ln_e: 0.0 })
-    }
 }
 
+/// Finds the suspicion that is open: a walk over the results that opens one at a failure and closes it when
+/// at least three results say that nearly nobody else sees it. A pure function of the results, so that a
+/// restart finds the same.
+fn find_stream(entries: &[Entry], now: Ms) -> Option<Stream> {
+    let from = entries.partition_point(|entry| entry.start < now - STREAM_REACH_MS);
+    let mut open: Option<usize> = None;
+    for at in from..entries.len() {
+        let Some(first) = open else {
+            open = entries[at].class.is_anomaly().then_some(at);
+            continue;
+        };
+        let is_ok = !entries[at].class.is_anomaly();
+        if is_ok && at - first >= 2 && vote(&entries[first..=at]).is_clear() {
+            open = None;
+        }
+    }
+    let first = &entries[open?];
+    Some(Stream { since: first.start, received: first.received, votes: Votes::default(), ln_e: 0.0 })
+}
 /// Counts the majority votes of agents; independent of the order of agents.
 pub(super) fn vote(entries: &[Entry]) -> Votes {
     let mut tallies: Vec<(usize, i32)> = Vec::new();

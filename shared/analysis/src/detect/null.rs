@@ -27,13 +27,51 @@ const AGENT_WINDOWS: [(Ms, f64); 2] = [(600_000, 0.6), (1_800_000, 1.0)];
 const NETWORK_WINDOWS: [Ms; 2] = [600_000, 1_200_000];
 /// Moments are rounded to this, so that rates can be remembered.
 const GRID_MS: Ms = 10_000;
+/// Results of windows that ended before this are changed by late ones only.
+const SETTLED_MS: Ms = 300_000;
 /// More remembered windows than this are forgotten at once.
 const MAX_REMEMBERED: usize = 20_000;
 
 /// A window of somebody's results.
 type Window = (usize, Ms, Ms);
-/// Rates by category, and how many results they rest on.
-type Rates = (usize, Vec<f64>);
+
+/// Rates by category, and the state of the results that they rest on.
+#[derive(Debug, Default)]
+struct Rates {
+    by_category: Vec<f64>,
+    changes: Changes,
+    /// The window was so old that only late results can change it.
+    is_settled: bool,
+}
+
+/// How often results of a vantage point or a network changed, and how often old ones did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Changes {
+    all: u64,
+    late: u64,
+}
+
+impl Changes {
+    /// Notes a result that started at `start` and came in at `now`.
+    pub(super) fn note(&mut self, start: Ms, now: Ms) {
+        self.all += 1;
+        self.late += u64::from(start < now - SETTLED_MS);
+    }
+
+    /// Notes that anything may have changed.
+    pub(super) fn note_all(&mut self) {
+        self.all += 1;
+        self.late += 1;
+    }
+}
+
+impl Rates {
+    fn is_good(&self, changes: Changes) -> bool {
+        let is_same =
+            if self.is_settled { self.changes.late == changes.late } else { self.changes == changes };
+        is_same && !self.by_category.is_empty()
+    }
+}
 
 /// Rates that were worked out before, good until the vantage point or network has new results.
 #[derive(Debug, Default)]
@@ -96,12 +134,13 @@ impl Core {
         let stream = question.since.map(|since| (self.until_now(since), AGENT_WINDOWS[0].1));
         let mut rate: f64 = 0.0;
         for ((from, to), prior) in windows.chain(stream) {
-            let size = self.store.agents[question.agent].outcomes.len();
+            let changes = self.store.agents[question.agent].changes;
             let known = nulls.agents.entry((question.agent, from, to)).or_default();
-            if known.0 != size || known.1.is_empty() {
-                *known = (size, self.agent_rates(question.agent, (from, to), prior));
+            if !known.is_good(changes) {
+                let by_category = self.agent_rates(question.agent, (from, to), prior);
+                *known = Rates { by_category, changes, is_settled: to < self.now - SETTLED_MS };
             }
-            rate = rate.max(known.1[category]);
+            rate = rate.max(known.by_category[category]);
         }
         rate
     }
@@ -131,12 +170,13 @@ impl Core {
         let windows = NETWORK_WINDOWS.iter().map(|length| self.window(question.start, *length));
         let mut rate: f64 = 0.0;
         for (from, to) in windows.chain(question.since.map(|since| self.until_now(since))) {
-            let size = self.world.families[family].results;
+            let changes = self.world.families[family].changes;
             let known = nulls.networks.entry((family, from, to)).or_default();
-            if known.0 != size || known.1.is_empty() {
-                *known = (size, self.network_rates(family, (from, to)));
+            if !known.is_good(changes) {
+                let by_category = self.network_rates(family, (from, to));
+                *known = Rates { by_category, changes, is_settled: to < self.now - SETTLED_MS };
             }
-            rate = rate.max(known.1[category]);
+            rate = rate.max(known.by_category[category]);
         }
         rate
     }
@@ -166,7 +206,7 @@ impl Core {
     }
 
     /// The next round moment: no result can lie after it that does not lie before now.
-    fn rounded_now(&self) -> Ms {
+    pub(super) fn rounded_now(&self) -> Ms {
         self.now.div_euclid(GRID_MS) * GRID_MS + GRID_MS
     }
 }

@@ -20,6 +20,7 @@ use super::world::{FamilyNo, TargetNo};
 use std::collections::BTreeMap;
 
 const TEMPER: f64 = 3.0;
+const READ_MS: Ms = 3_600_000;
 
 /// Scores of the explanations; they add up to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -57,7 +58,10 @@ impl Posterior {
 
 impl Core {
     /// Weighs the explanations of failures of some targets in a span of time.
+    ///
+    /// Of a long span only the last hour is read: every agent's part is capped long before.
     pub(super) fn posterior(&self, nulls: &mut Nulls, targets: &[TargetNo], span: (Ms, Ms)) -> Posterior {
+        let span = (span.0.max(span.1 - READ_MS), span.1);
         let mut scores = Vec::new();
         for family in self.world.heard() {
             let row = |target: &TargetNo| self.evidence_between(family, *target, span.0, span.1);

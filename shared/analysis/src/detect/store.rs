@@ -10,6 +10,7 @@
 //! Nothing here depends on the order of arrival: every list is sorted by start and a hash of the id, and what
 //! counts is a function of the list.
 
+use super::null::Changes;
 use super::world::{Place, TargetNo};
 use faultline_model::{AgentId, Asn, Class};
 use std::collections::BTreeMap;
@@ -59,6 +60,7 @@ pub(super) struct Agent {
     pub(super) asn: Asn,
     pub(super) place: Place,
     pub(super) outcomes: Vec<Outcome>,
+    pub(super) changes: Changes,
     offset: Ms,
     lags: Vec<Ms>,
 }
@@ -130,6 +132,8 @@ pub(super) struct Store {
     control: Vec<Series>,
     /// Minutes in which records said how their control went: successes and failures, by target.
     flags: Vec<BTreeMap<i64, (u32, u32)>>,
+    /// How often what controls say changed, by target.
+    control_changes: Vec<u64>,
     token_ms: Ms,
     empty: Series,
 }
@@ -157,31 +161,49 @@ impl Store {
         self.flags.get(target)
     }
 
+    /// Returns how often what controls say of a target changed.
+    pub(super) fn control_changes(&self, target: TargetNo) -> u64 {
+        self.control_changes.get(target).copied().unwrap_or(0)
+    }
+
     /// Returns the number of a vantage point, making one at its first record.
     pub(super) fn agent(&mut self, id: &AgentId, asn: Asn, place: Place) -> usize {
         if let Some(number) = self.numbers.get(&(id.clone(), asn)) {
             return *number;
         }
-        let agent = Agent { id: id.clone(), asn, place, outcomes: Vec::new(), offset: 0, lags: Vec::new() };
+        let agent = Agent {
+            id: id.clone(),
+            asn,
+            place,
+            outcomes: Vec::new(),
+            changes: Changes::default(),
+            offset: 0,
+            lags: Vec::new(),
+        };
         self.agents.push(agent);
         self.numbers.insert((id.clone(), asn), self.agents.len() - 1);
         self.agents.len() - 1
     }
 
-    /// Adds a result of an agent; `start` and `kept` are decided here.
-    pub(super) fn add(&mut self, number: usize, mut outcome: Outcome) {
+    /// Adds a result of an agent; `start` and `kept` are decided here. Returns the corrected start, and whether
+    /// other results of the agent moved because its clock is known better.
+    pub(super) fn add(&mut self, number: usize, mut outcome: Outcome, now: Ms) -> (Ms, bool) {
         let agent = &mut self.agents[number];
         let lag = outcome.received - outcome.raw;
         let at = agent.lags.partition_point(|other| *other < lag);
         agent.lags.insert(at, lag);
         let offset = offset_of(&agent.lags);
-        if offset != agent.offset {
+        let has_moved = offset != agent.offset;
+        if has_moved {
             agent.offset = offset;
+            agent.changes.note_all();
             self.rebuild(number);
         }
         outcome.start = corrected(&outcome, offset);
         outcome.kept = false;
+        self.agents[number].changes.note(outcome.start, now);
         self.insert(number, outcome);
+        (outcome.start, has_moved)
     }
 
     /// Forgets results that are older than the retention time.
@@ -239,6 +261,12 @@ impl Store {
 
     fn insert(&mut self, number: usize, outcome: Outcome) {
         self.count_flag(&outcome, true);
+        if outcome.control_ok.is_some() || self.agents[number].place == Place::Control {
+            if self.control_changes.len() <= outcome.target {
+                self.control_changes.resize(outcome.target + 1, 0);
+            }
+            self.control_changes[outcome.target] += 1;
+        }
         let list = &mut self.agents[number].outcomes;
         let at = list.partition_point(|other| (other.start, other.key) < (outcome.start, outcome.key));
         list.insert(at, outcome);

@@ -2,6 +2,7 @@
 //!
 //! Numbers are only ever added, so that a new list or profile never moves a stored result.
 
+use super::null::Changes;
 use super::setup::{Setup, TargetInfo};
 use faultline_model::{Asn, Category, CountryCode, Record, Role, ServiceId, Target};
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,8 +23,11 @@ pub(super) struct Family {
     pub(super) asn: Asn,
     pub(super) name: String,
     pub(super) share: f64,
-    /// Records that came from it.
-    pub(super) results: usize,
+    /// The gateways that it buys from.
+    pub(super) upstreams: Vec<Asn>,
+    /// At least one record came from it.
+    pub(super) is_heard: bool,
+    pub(super) changes: Changes,
 }
 
 /// Where a record was made, seen from the country.
@@ -79,6 +83,7 @@ impl World {
         for operator in &setup.profile.operators {
             let number = self.add_family(operator.main_asn(), &operator.name);
             self.families[number].share = operator.user_share;
+            self.families[number].upstreams.clone_from(&operator.upstreams);
             for asn in &operator.asns {
                 self.family_of.insert(*asn, number);
             }
@@ -147,7 +152,7 @@ impl World {
 
     /// Returns the families that were ever heard.
     pub(super) fn heard(&self) -> impl Iterator<Item = FamilyNo> + '_ {
-        (0..self.families.len()).filter(|number| self.families[*number].results > 0)
+        (0..self.families.len()).filter(|number| self.families[*number].is_heard)
     }
 
     /// Returns the number of home cells, over which false discoveries are counted.
@@ -180,7 +185,14 @@ impl World {
     fn add_family(&mut self, asn: Asn, name: &str) -> FamilyNo {
         let number = *self.family_numbers.entry(asn).or_insert_with(|| {
             let name = asn.to_string();
-            self.families.push(Family { asn, name, share: 0.0, results: 0 });
+            self.families.push(Family {
+                asn,
+                name,
+                share: 0.0,
+                upstreams: Vec::new(),
+                is_heard: false,
+                changes: Changes::default(),
+            });
             self.families.len() - 1
         });
         if !name.is_empty() {

@@ -145,6 +145,7 @@ enum Event {
 
 struct World<'a> {
     scenario: &'a Scenario,
+    targets: Vec<TargetInfo>,
     random: Random,
     detector: Detector,
     queue: BTreeSet<(Ms, u64, Event)>,
@@ -162,6 +163,7 @@ struct World<'a> {
 pub fn play(scenario: &Scenario, seed: u64) -> Outcome {
     let mut world = World {
         scenario,
+        targets: targets(),
         random: Random::new(seed),
         detector: Detector::new(setup(scenario)),
         queue: BTreeSet::new(),
@@ -225,9 +227,10 @@ fn setup(scenario: &Scenario) -> Setup {
         upstreams: vec![],
     };
     let heard = &PROVIDERS[..scenario.agents.len()];
+    let targets = targets();
     let mut baseline = Baseline::default();
     for provider in heard.iter().filter(|_| scenario.baseline > 0) {
-        for info in targets() {
+        for info in targets.clone() {
             let row = BaselineCell {
                 target: info.target,
                 asn: asn(provider.0),
@@ -245,7 +248,7 @@ fn setup(scenario: &Scenario) -> Setup {
             operators: heard.iter().map(operator).collect(),
             gateways: vec![],
         },
-        targets: targets(),
+        targets,
         baseline,
         base_period: Duration::from_millis(u64::try_from(PERIOD_MS).expect("positive")),
         mode: Mode::Live,
@@ -380,7 +383,7 @@ impl World<'_> {
         (target, class, asked): (usize, Class, bool),
     ) -> Record {
         let control = provider == self.scenario.agents.len();
-        let info = &targets()[target];
+        let info = &self.targets[target];
         let network =
             if control { 24940 + u32::try_from(agent).expect("small") } else { PROVIDERS[provider].0 };
         Record {
@@ -416,7 +419,7 @@ impl World<'_> {
 
     /// Chooses agents as a coordinator does: allowed, not excluded, asked least.
     fn hand_out(&mut self, at: Ms, ask: &Ask) {
-        let target = targets().iter().position(|info| info.target == ask.target).expect("a listed target");
+        let target = self.targets.iter().position(|info| info.target == ask.target).expect("a listed target");
         let controls = self.scenario.agents.len();
         let mut candidates: Vec<(usize, usize)> = Vec::new();
         for provider in 0..=controls {

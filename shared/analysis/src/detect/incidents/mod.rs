@@ -9,6 +9,7 @@ mod publish;
 mod restore;
 mod sparse;
 mod statement;
+mod transit;
 mod verdict;
 mod wording;
 
@@ -47,10 +48,20 @@ pub(super) struct Incidents {
     pub(super) outages: BTreeMap<usize, Outage>,
     /// When each was last revised, and when it was found to be over.
     marks: BTreeMap<IncidentId, Marks>,
+    /// Live: the last look, and the alarms and outages that there were.
+    updated: Updated,
     /// Live: when each cluster was looked at last, by fingerprint.
     told: BTreeMap<u64, Ms>,
     /// Live: when something that is held back has to be looked at again.
     pub(super) wake: Option<Ms>,
+}
+
+/// When incidents were looked at last, and when there was something new.
+#[derive(Clone, Copy, Debug, Default)]
+struct Updated {
+    at: Ms,
+    changed: Ms,
+    state: (u64, usize),
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,6 +77,9 @@ impl Core {
     pub(super) fn update_incidents(&mut self, nulls: &mut Nulls) -> Vec<Incident> {
         self.incidents.wake = None;
         self.update_sparse(nulls);
+        if self.was_just_updated() {
+            return Vec::new();
+        }
         let mut changed = BTreeMap::new();
         let clusters = self.clusters(|target, alarm| self.is_told(target, alarm));
         for (id, cluster) in self.assign(clusters) {
@@ -92,6 +106,29 @@ impl Core {
         let mut changed: Vec<Incident> = changed.into_values().collect();
         changed.sort_by(|a, b| (a.detected_at, &a.id).cmp(&(b.detected_at, &b.id)));
         changed
+    }
+
+    /// Live: says whether nothing was raised or cleared since the last look, which was a moment ago.
+    fn was_just_updated(&mut self) -> bool {
+        let alarms = self.cells.changes();
+        let outages =
+            self.incidents.outages.values().map(|outage| 1 + usize::from(outage.cleared.is_some())).sum();
+        let state = (alarms, outages);
+        let is_live = self.is_live();
+        let known = &mut self.incidents.updated;
+        let is_new = known.state != state;
+        if is_new {
+            (known.state, known.changed) = (state, self.now);
+        }
+        if !is_live || is_new || self.now - known.at >= YOUNG_LOOK_MS {
+            known.at = self.now;
+            return false;
+        }
+        let (next, is_busy) = (known.at + YOUNG_LOOK_MS, self.now - known.changed < SETTLED_MS);
+        if is_busy {
+            self.wake_at(next);
+        }
+        true
     }
 
     /// Live: says whether a cluster was told a moment ago and has the same alarms as then. Records come many a
@@ -167,7 +204,8 @@ impl Core {
         let lasted = statement.end.unwrap_or(self.now) - statement.onset;
         let is_long =
             count(usize::try_from(lasted).unwrap_or(0)) >= CONFIRM_PERIODS * self.base_seconds() * 1000.0;
-        let is_settled = if self.is_live() { self.is_settled(cluster, &statement) } else { is_long };
+        let is_firm = statement.posterior.exists() >= PUBLISH_SCORE;
+        let is_settled = if self.is_live() { is_firm && self.is_settled(cluster, &statement) } else { is_long };
         if was_confirmed || is_settled {
             statement.status = Status::Confirmed;
         } else if statement.end.is_some() && !self.is_live() && former.is_some() {
@@ -194,7 +232,8 @@ impl Core {
         if statement.verdict == Verdict::InsufficientData {
             return true;
         }
-        if statement.posterior.exists() < PUBLISH_SCORE {
+        // Live, what the alarm's error rate carries but the comparison does not yet is said as suspected.
+        if statement.posterior.exists() < PUBLISH_SCORE && !self.is_live() {
             return false;
         }
         let raised = cluster.raised_at();

@@ -28,6 +28,8 @@ const REACH_MS: Ms = 600_000;
 const ONSET_REACH_MS: Ms = 4_200_000;
 /// Alarms that began this near to an outage are part of it; outages this near to each other are one.
 const NEAR_MS: Ms = 900_000;
+/// Live: agents may have failed so long before the first control did.
+const SLACK_MS: Ms = 60_000;
 /// Live: networks of controls that must agree.
 const CONTROL_NETWORKS: usize = 2;
 /// Ended outages are remembered so long.
@@ -69,25 +71,26 @@ impl Core {
     }
 
     fn is_down(&self, target: TargetNo) -> bool {
-        let votes = self.home_votes(target, self.now - REACH_MS);
-        let half_fail = votes.bad >= 2.0 && votes.bad >= 0.5 * count(votes.agents);
-        half_fail && if self.is_live() { self.is_down_live(target) } else { self.is_down_by_minutes(target) }
+        let since = if self.is_live() { self.down_since(target) } else { self.down_by_minutes(target) };
+        let Some(since) = since else { return false };
+        let votes = self.home_votes(target, since);
+        votes.bad >= 2.0 && votes.bad >= 0.5 * count(votes.agents)
     }
 
-    fn is_down_by_minutes(&self, target: TargetNo) -> bool {
-        self.store.flagged_minutes(target, self.now).0 >= BAD_MINUTES
+    /// Recorded data: returns since when agents are looked at, if the controls failed in most of the last minutes.
+    fn down_by_minutes(&self, target: TargetNo) -> Option<Ms> {
+        (self.store.flagged_minutes(target, self.now).0 >= BAD_MINUTES).then_some(self.now - REACH_MS)
     }
 
-    fn is_down_live(&self, target: TargetNo) -> bool {
+    /// Live: returns since when agents are looked at, if the newest results of controls in two networks failed.
+    fn down_since(&self, target: TargetNo) -> Option<Ms> {
         let since = self.now - REACH_MS;
         let entries = self.store.control(target).between(since, self.now);
         let last_fine = entries.iter().rposition(|entry| !entry.class.is_anomaly());
         let failing = &entries[last_fine.map_or(0, |at| at + 1)..];
         let networks: BTreeSet<u32> =
             failing.iter().map(|entry| self.store.agents[entry.agent].asn.get()).collect();
-        let Some(first) = failing.first() else { return false };
-        let votes = self.home_votes(target, first.start - super::HOLD_MS * 10);
-        networks.len() >= CONTROL_NETWORKS && votes.bad >= 2.0 && votes.bad >= 0.5 * count(votes.agents)
+        (networks.len() >= CONTROL_NETWORKS).then(|| failing[0].start - SLACK_MS)
     }
 
     /// Counts the votes of all agents in the country, excused or not.
@@ -117,6 +120,7 @@ impl Core {
         let change = changepoint::find(&points(&entries), Turn::Onset);
         let onset = change.map_or(self.now, |change| change.middle());
         let mut incident = None;
+        self.cells.note_change();
         let families: Vec<FamilyNo> = self.world.heard().collect();
         for family in families {
             let cell = self.cells.get_mut(family, target);
@@ -221,6 +225,7 @@ impl Core {
             posterior,
             evidence: Vec::new(),
             retraction: None,
+            transit: None,
             returns: 0,
             targets,
             stances,

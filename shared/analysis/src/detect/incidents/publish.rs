@@ -129,7 +129,7 @@ impl Core {
             end_by_asn: statement.ends.iter().map(|(family, end)| (asn(family), at(*end))).collect(),
             onset_interval_by_asn: intervals,
             detected_at: former.map_or_else(|| at(self.now), |former| former.detected_at),
-            transit: None,
+            transit: statement.transit,
             retracted: statement.retraction.is_some(),
             mechanisms,
             mechanism_by_asn: by_asn,
@@ -150,6 +150,14 @@ impl Core {
         }
         if new.verdict != old.verdict {
             changes.push(format!("from {} to {}", old.verdict, new.verdict));
+        }
+        if new.transit != old.transit {
+            changes.push(match new.transit {
+                Some(gateway) => {
+                    format!("the gateway {} explains which providers block", self.family_name(gateway))
+                }
+                None => "no gateway explains it any more".to_owned(),
+            });
         }
         if new.status != old.status && !new.retracted {
             changes.push(match new.status {

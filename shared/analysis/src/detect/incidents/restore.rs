@@ -28,6 +28,7 @@ impl Core {
     }
 
     fn restore_cells(&mut self, incident: &Incident) {
+        self.cells.note_change();
         let cleared = incident.end.map(|end| Cleared { end: ms(end), at: ms(end) });
         let targets: Vec<usize> =
             incident.targets.iter().filter_map(|target| self.world.target(target)).collect();

@@ -10,7 +10,7 @@ use super::super::posterior::Posterior;
 use super::super::store::{Entry, Ms};
 use super::super::world::{FamilyNo, TargetNo};
 use super::cluster::Cluster;
-use faultline_model::{Class, Status, Verdict};
+use faultline_model::{Asn, Class, Status, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Before an alarm, beginnings are looked for so far back, and after it so far on (method 3.3).
@@ -39,6 +39,8 @@ pub(in super::super) struct Statement {
     pub(in super::super) confidence: f64,
     pub(in super::super) targets: Vec<TargetNo>,
     pub(in super::super) families: Vec<FamilyNo>,
+    /// The gateway that explains which networks block.
+    pub(in super::super) transit: Option<Asn>,
     pub(in super::super) stances: BTreeMap<FamilyNo, Stance>,
     pub(in super::super) onsets: BTreeMap<FamilyNo, Change>,
     pub(in super::super) onset: Ms,
@@ -88,6 +90,7 @@ impl Core {
             mechanism_by_family: BTreeMap::new(),
             posterior,
             evidence: Vec::new(),
+            transit: (verdict == Verdict::MultiIspBlock).then(|| self.transit(&stances)).flatten(),
             retraction: None,
             returns: cluster.cells.values().map(|alarm| alarm.returns).max().unwrap_or(0),
             stances,
@@ -222,7 +225,8 @@ impl Core {
     pub(in super::super) fn user_share(&self, stances: &BTreeMap<FamilyNo, Stance>) -> [f64; 3] {
         let sum = |wanted: Stance| -> f64 {
             let own = stances.iter().filter(|(_, stance)| **stance == wanted);
-            own.map(|(family, _)| self.share_of(*family)).sum()
+            // A fold, because an empty sum of floats is minus zero.
+            own.fold(0.0, |total, (family, _)| total + self.share_of(*family))
         };
         let (affected, cleared) = (sum(Stance::Blocked), sum(Stance::Cleared));
         [affected, cleared, (1.0 - affected - cleared).max(0.0)]
@@ -240,11 +244,12 @@ impl Core {
     }
 }
 
-/// Returns the score of the explanation that a verdict names.
+/// Returns the score of the explanations under which what a verdict says holds.
 fn confidence(verdict: Verdict, posterior: &Posterior) -> f64 {
     match verdict {
         Verdict::IspBlock => posterior.one,
-        Verdict::MultiIspBlock => posterior.several,
+        // "These providers block" holds as well if it turns out to be the whole country.
+        Verdict::MultiIspBlock => posterior.several + posterior.national,
         Verdict::NationalBlock | Verdict::CategoryBlock => posterior.national,
         Verdict::TargetOutage | Verdict::GeoBlock => posterior.target.max(posterior.national),
         _ => 0.5,

@@ -18,6 +18,10 @@ const NATIONAL_USERS: f64 = 0.70;
 const NATIONAL_NETWORKS: f64 = 0.75;
 const CATEGORY_TARGETS: usize = 3;
 const CATEGORY_SHARE: f64 = 0.75;
+/// Networks with fewer agents than this speak only together, from so many networks on: each needs three
+/// siblings.
+const SPARSE_AGENTS: usize = 3;
+const SPARSE_LEAST: usize = 4;
 /// A country is more than two networks.
 const NATIONAL_LEAST: usize = 3;
 /// Reference agents that must fail for a target outage that the far controls do not see.
@@ -47,6 +51,11 @@ impl Core {
             .collect();
         if self.is_refused_by_site(targets, &blocked, stances, span) {
             return Verdict::GeoBlock;
+        }
+        let seen_by = |family: &FamilyNo| vote(&self.pooled(*family, targets, span)).agents;
+        let are_all_sparse = blocked.iter().all(|family| seen_by(family) < SPARSE_AGENTS);
+        if are_all_sparse && blocked.len() < SPARSE_LEAST {
+            return Verdict::InsufficientData;
         }
         match blocked.len() {
             0 | 1 => Verdict::IspBlock,

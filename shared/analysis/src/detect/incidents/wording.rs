@@ -129,6 +129,10 @@ impl Core {
             reasons.push(format!("{} more providers show the same", statement.families.len() - DESCRIBED));
         }
         reasons.extend(self.describe_others(statement));
+        if let Some(gateway) = statement.transit {
+            let name = self.family_name(gateway);
+            reasons.push(format!("the gateway {name} explains which providers block and which do not"));
+        }
         reasons.extend(self.describe_controls(statement));
         reasons.extend(self.describe_selectivity(statement));
         let best = cluster.cells.keys().filter_map(|cell| self.readings.get(cell));

@@ -49,12 +49,8 @@ impl Core {
 
     /// Asks controls about a target, as far as their limits allow.
     fn ask_control(&mut self, target: TargetNo) -> Option<Ask> {
-        let own = self
-            .plan
-            .issued
-            .iter()
-            .filter(|issued| issued.whom == Asked::Controls && issued.target == target);
-        let last = own.map(|issued| issued.at).max();
+        let issued = self.plan.issued.get(&(Asked::Controls, target));
+        let last = issued.and_then(|issued| issued.iter().map(|(at, _)| *at).max());
         if let Some(last) = last {
             let entries = self.store.control(target).between(last - PATIENCE_MS, self.now);
             let has_answer = entries.iter().any(|entry| entry.received > last);

@@ -27,6 +27,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// An answer is awaited so long before somebody else is asked.
 const PATIENCE_MS: Ms = 20_000;
+/// An agent that looked at a target is not asked for it again before: a second look at once says little new, and
+/// the two that it may be asked for in five minutes are needed for the end as well.
+const AGAIN_MS: Ms = 3_000;
 /// Asks are remembered so long.
 const MEMORY_MS: Ms = ASKED_WINDOW_MS + PATIENCE_MS;
 /// Confirmations of one agent in one incident.
@@ -45,18 +48,11 @@ enum Asked {
     Controls,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Issued {
-    at: Ms,
-    whom: Asked,
-    target: TargetNo,
-    count: usize,
-}
-
 /// What was asked lately.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    issued: Vec<Issued>,
+    /// When, and for how many answers.
+    issued: BTreeMap<(Asked, TargetNo), Vec<(Ms, usize)>>,
     /// When each network was last looked after in an open incident.
     followed: BTreeMap<FamilyNo, Ms>,
     wake: Option<Ms>,
@@ -86,7 +82,10 @@ impl Core {
     /// Decides what is asked now.
     pub(super) fn plan_asks(&mut self) -> Vec<Ask> {
         let now = self.now;
-        self.plan.issued.retain(|issued| now - issued.at <= MEMORY_MS);
+        self.plan.issued.retain(|_, issued| {
+            issued.retain(|(at, _)| now - *at <= MEMORY_MS);
+            !issued.is_empty()
+        });
         let mut asks = Vec::new();
         self.ask_controls(&mut asks);
         self.ask_canaries(&mut asks);
@@ -107,7 +106,8 @@ impl Core {
     }
 
     fn next_look(&self) -> Option<Ms> {
-        let is_busy = self.plan.issued.iter().any(|issued| self.now - issued.at < PATIENCE_MS)
+        let mut issued = self.plan.issued.values().flatten();
+        let is_busy = issued.any(|(at, _)| self.now - at < PATIENCE_MS)
             || self.readings.values().any(|reading| reading.stream.is_some());
         let has_open = self.cells.alarms().any(|(_, _, alarm)| alarm.is_open())
             || self.incidents.outages.values().any(|outage| outage.cleared.is_none());
@@ -141,19 +141,15 @@ impl Core {
     }
 
     fn note(&mut self, whom: Asked, target: TargetNo, count: usize) {
-        self.plan.issued.push(Issued { at: self.now, whom, target, count });
+        self.plan.issued.entry((whom, target)).or_default().push((self.now, count));
     }
 
     /// Returns how many answers of a family on a target are still awaited.
     fn awaited(&self, family: FamilyNo, target: TargetNo) -> usize {
-        let recent = |issued: &&Issued| {
-            issued.whom == Asked::Family(family)
-                && issued.target == target
-                && self.now - issued.at < PATIENCE_MS
-        };
-        let issued: Vec<&Issued> = self.plan.issued.iter().filter(recent).collect();
-        let Some(first) = issued.iter().map(|issued| issued.at).min() else { return 0 };
-        let asked: usize = issued.iter().map(|issued| issued.count).sum();
+        let Some(issued) = self.plan.issued.get(&(Asked::Family(family), target)) else { return 0 };
+        let recent = issued.iter().filter(|(at, _)| self.now - at < PATIENCE_MS);
+        let Some(first) = recent.clone().map(|(at, _)| *at).min() else { return 0 };
+        let asked: usize = recent.map(|(_, count)| *count).sum();
         let entries = self.store.cell(family, target).between(first - PATIENCE_MS, self.now);
         let answered = entries.iter().filter(|entry| entry.asked && entry.received > first).count();
         asked.saturating_sub(answered)
@@ -161,11 +157,9 @@ impl Core {
 
     /// Returns how many answers of a family are awaited on all targets.
     fn open_asks(&self, family: FamilyNo) -> usize {
-        let recent =
-            |issued: &&Issued| issued.whom == Asked::Family(family) && self.now - issued.at < PATIENCE_MS;
-        let targets: BTreeSet<TargetNo> =
-            self.plan.issued.iter().filter(recent).map(|issued| issued.target).collect();
-        targets.into_iter().map(|target| self.awaited(family, target)).sum()
+        let own = (Asked::Family(family), 0)..=(Asked::Family(family), TargetNo::MAX);
+        let targets = self.plan.issued.range(own).map(|((_, target), _)| *target);
+        targets.map(|target| self.awaited(family, target)).sum()
     }
 
     /// Returns the agents of a family that were heard in the last 20 minutes.
@@ -179,6 +173,10 @@ impl Core {
     }
 
     fn is_exhausted(&self, agent: usize, target: TargetNo) -> bool {
+        let mut fresh = self.store.agents[agent].between(self.now - AGAIN_MS, self.now);
+        if fresh.any(|outcome| outcome.target == target) {
+            return true;
+        }
         let asked = self.store.agents[agent].between(self.now - ASKED_WINDOW_MS, self.now);
         let here = asked.filter(|outcome| outcome.asked && outcome.target == target).count();
         let since = self.episode_start();

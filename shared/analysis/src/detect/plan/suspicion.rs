@@ -65,15 +65,20 @@ impl Core {
     /// Chooses the canary that an agent has not measured for the longest time; nothing while one is awaited.
     fn choose_canary(&self, agent: usize, target: TargetNo, since: Ms) -> Option<TargetNo> {
         let category = self.world.category(target);
-        let asked: Vec<_> =
-            self.plan.issued.iter().filter(|issued| issued.whom == Asked::Agent(agent)).collect();
+        let own = (Asked::Agent(agent), 0)..=(Asked::Agent(agent), TargetNo::MAX);
+        let asked: Vec<(TargetNo, Ms)> = self
+            .plan
+            .issued
+            .range(own)
+            .flat_map(|((_, target), issued)| issued.iter().map(|(at, _)| (*target, *at)))
+            .collect();
         let outcomes = &self.store.agents[agent];
-        let is_awaited = asked.iter().any(|issued| {
-            let mut after = outcomes.between(issued.at - PATIENCE_MS, self.now);
-            self.now - issued.at < PATIENCE_MS
-                && !after.any(|outcome| outcome.target == issued.target && outcome.received > issued.at)
+        let is_awaited = asked.iter().any(|(asked, at)| {
+            let mut after = outcomes.between(at - PATIENCE_MS, self.now);
+            self.now - at < PATIENCE_MS
+                && !after.any(|outcome| outcome.target == *asked && outcome.received > *at)
         });
-        if is_awaited || asked.iter().filter(|issued| issued.at >= since).count() >= CANARIES {
+        if is_awaited || asked.iter().filter(|(_, at)| *at >= since).count() >= CANARIES {
             return None;
         }
         let others = (0..self.world.targets.len()).filter(|other| self.world.category(*other) != category);
@@ -81,7 +86,7 @@ impl Core {
         let choices = if canaries.is_empty() { rest } else { canaries };
         let last = |choice: &TargetNo| {
             let own = outcomes.between(self.now - ASKED_WINDOW_MS, self.now).filter(|o| o.target == *choice);
-            let issued = asked.iter().filter(|issued| issued.target == *choice).map(|issued| issued.at);
+            let issued = asked.iter().filter(|(asked, _)| asked == choice).map(|(_, at)| *at);
             own.map(|outcome| outcome.start).chain(issued).max()
         };
         choices.into_iter().filter(|choice| !self.is_exhausted(agent, *choice)).min_by_key(last)
