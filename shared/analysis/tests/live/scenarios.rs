@@ -3,8 +3,11 @@
 use crate::simulator::{EPOCH, Hits, Ms, Outcome, Rule, SOCIAL, Said, Scenario, play};
 use faultline_model::{Class, Incident, Status, Verdict};
 
-/// Unoptimised builds play fewer worlds.
-const SEEDS: u64 = if cfg!(debug_assertions) { 4 } else { 12 };
+/// How many worlds a scenario is played in: `FAULTLINE_SEEDS`, else few in unoptimised builds.
+fn seeds() -> std::ops::Range<u64> {
+    let wanted = std::env::var("FAULTLINE_SEEDS").ok().and_then(|text| text.parse().ok());
+    0..wanted.unwrap_or(if cfg!(debug_assertions) { 4 } else { 12 })
+}
 const BEGIN: Ms = 420_000;
 const END: Ms = 900_000;
 
@@ -52,7 +55,7 @@ fn mixed_classes() -> Vec<(usize, Class)> {
 /// Plays the 2024-01-20 case and returns the delays to the full statement.
 fn category(classes: &[(usize, Class)], change: impl Fn(&mut Scenario)) -> Vec<Ms> {
     let mut delays = Vec::new();
-    for seed in 0..SEEDS {
+    for seed in seeds() {
         let rules = classes.iter();
         let rules =
             rules.map(|(provider, class)| rule(seed, Hits::Providers(vec![*provider]), &SOCIAL, *class));
@@ -110,7 +113,7 @@ fn agents_that_run_two_checks_at_a_time_suffice() {
 
 #[test]
 fn the_end_is_found_within_a_minute_on_every_provider() {
-    for seed in 0..SEEDS {
+    for seed in seeds() {
         let rules = mixed_classes().into_iter();
         let rules =
             rules.map(|(provider, class)| rule(seed, Hits::Providers(vec![provider]), &SOCIAL, class));
@@ -134,7 +137,7 @@ fn the_end_is_found_within_a_minute_on_every_provider() {
 /// Plays a block on Nayatel alone and returns the delays from the first failing result to publication.
 fn one_provider(targets: &[usize], class: Class, change: impl Fn(&mut Scenario)) -> Vec<Ms> {
     let mut delays = Vec::new();
-    for seed in 0..SEEDS {
+    for seed in seeds() {
         let mut scenario = Scenario {
             rules: vec![rule(seed, Hits::Providers(vec![6]), targets, class)],
             ..Scenario::default()
@@ -198,7 +201,7 @@ fn one_target_on_one_provider_is_found_too() {
 #[test]
 fn a_site_that_is_down_everywhere_is_never_a_block() {
     for (seed, class) in
-        (0..SEEDS).zip([Class::TcpTimeout, Class::TcpRefused, Class::HttpTimeout].iter().cycle())
+        seeds().zip([Class::TcpTimeout, Class::TcpRefused, Class::HttpTimeout].iter().cycle())
     {
         let down = rule(seed, Hits::Everybody, &[15], *class);
         let outcome = play(&Scenario { rules: vec![down], ..Scenario::default() }, seed);
@@ -216,7 +219,7 @@ fn a_site_that_is_down_everywhere_is_never_a_block() {
 
 #[test]
 fn a_provider_with_one_or_two_agents_is_never_named_as_blocking() {
-    for seed in 0..SEEDS {
+    for seed in seeds() {
         for number in [1, 2] {
             let mut agents = vec![3; 8];
             agents[6] = number;
@@ -233,7 +236,7 @@ fn a_provider_with_one_or_two_agents_is_never_named_as_blocking() {
 
 #[test]
 fn loss_publishes_nothing() {
-    for seed in 0..4 {
+    for seed in seeds() {
         let scenario = Scenario {
             loss: 0.02,
             lasts: 3_600_000,
@@ -249,7 +252,7 @@ fn loss_publishes_nothing() {
 
 #[test]
 fn a_dead_provider_is_no_block() {
-    for seed in 0..SEEDS {
+    for seed in seeds() {
         let dead = rule(seed, Hits::Providers(vec![2]), &[], Class::TcpTimeout);
         let outcome = play(&Scenario { rules: vec![dead], ..Scenario::default() }, seed);
         assert!(outcome.said.is_empty(), "seed {seed}{}", show(&outcome));
@@ -258,7 +261,7 @@ fn a_dead_provider_is_no_block() {
 
 #[test]
 fn a_broken_agent_is_nobodys_fault() {
-    for seed in 0..SEEDS {
+    for seed in seeds() {
         let all = rule(seed, Hits::Agents(vec![(0, 1)]), &[], Class::TlsTimeout);
         let some = rule(seed, Hits::Agents(vec![(4, 2)]), &SOCIAL, Class::TlsReset);
         let outcome = play(&Scenario { rules: vec![all, some], ..Scenario::default() }, seed);
@@ -268,7 +271,7 @@ fn a_broken_agent_is_nobodys_fault() {
 
 #[test]
 fn a_block_that_spreads_stays_one_incident() {
-    for seed in 0..SEEDS {
+    for seed in seeds() {
         let mut rules = Vec::new();
         for provider in 0..8 {
             let late = Ms::try_from(provider).expect("small") * 15_000;
@@ -286,7 +289,7 @@ fn a_block_that_spreads_stays_one_incident() {
 
 #[test]
 fn a_restart_in_the_middle_continues_the_incident() {
-    for seed in 0..SEEDS {
+    for seed in seeds() {
         let rules = mixed_classes().into_iter();
         let rules =
             rules.map(|(provider, class)| rule(seed, Hits::Providers(vec![provider]), &SOCIAL, class));

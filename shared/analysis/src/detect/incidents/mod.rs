@@ -205,7 +205,8 @@ impl Core {
         let is_long =
             count(usize::try_from(lasted).unwrap_or(0)) >= CONFIRM_PERIODS * self.base_seconds() * 1000.0;
         let is_firm = statement.posterior.exists() >= PUBLISH_SCORE;
-        let is_settled = if self.is_live() { is_firm && self.is_settled(cluster, &statement) } else { is_long };
+        let is_settled =
+            if self.is_live() { is_firm && self.is_settled(cluster, &statement) } else { is_long };
         if was_confirmed || is_settled {
             statement.status = Status::Confirmed;
         } else if statement.end.is_some() && !self.is_live() && former.is_some() {
