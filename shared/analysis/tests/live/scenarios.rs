@@ -224,7 +224,9 @@ fn a_provider_with_one_or_two_agents_is_never_named_as_blocking() {
             let mut agents = vec![3; 8];
             agents[6] = number;
             let block = rule(seed, Hits::Providers(vec![6]), &[3, 4, 5], Class::TlsReset);
-            let outcome = play(&Scenario { rules: vec![block], agents, ..Scenario::default() }, seed);
+            let scenario =
+                Scenario { rules: vec![block], agents, lasts: END + 600_000, ..Scenario::default() };
+            let outcome = play(&scenario, seed);
             let said: Vec<Verdict> = outcome.said.iter().map(|said| said.incident.verdict).collect();
             assert!(!said.is_empty(), "seed {seed}: nothing was said");
             assert!(said.iter().all(|v| *v == Verdict::InsufficientData), "seed {seed}{}", show(&outcome));

@@ -273,7 +273,7 @@ impl World<'_> {
             let mut cycle = 0;
             while PERIOD_MS * Ms::try_from(cycle).expect("small") < self.scenario.lasts {
                 for target in 0..TARGETS {
-                    let slot = Ms::try_from(target * 8 % TARGETS).expect("small");
+                    let slot = Ms::try_from((target * 8 + provider * 5) % TARGETS).expect("small");
                     let at = PERIOD_MS * Ms::try_from(cycle).expect("small") + slot * step + shift;
                     if provider == controls {
                         for agent in 0..agents {

@@ -30,6 +30,8 @@ pub(super) use outage::Outage;
 const PUBLISH_SCORE: f64 = 0.90;
 /// Live: a first statement waits so long for networks that were just asked.
 const HOLD_MS: Ms = 6_000;
+/// Live: that there is too little data is said after this.
+const WEAK_HOLD_MS: Ms = 15_000;
 /// Live: after this an incident is confirmed although some networks stay unknown.
 const SETTLED_MS: Ms = 60_000;
 /// Live: share of networks that must have answered before.
@@ -230,17 +232,17 @@ impl Core {
         if !cluster.is_open() {
             return false;
         }
-        if statement.verdict == Verdict::InsufficientData {
-            return true;
+        let is_weak = statement.verdict == Verdict::InsufficientData;
+        if !self.is_live() {
+            return is_weak || statement.posterior.exists() >= PUBLISH_SCORE;
         }
-        // Live, what the alarm's error rate carries but the comparison does not yet is said as suspected.
-        if statement.posterior.exists() < PUBLISH_SCORE && !self.is_live() {
-            return false;
-        }
+        // What the alarm's error rate carries but the comparison does not yet is said as suspected. That there is
+        // too little data is said only when those who were asked had time to answer.
+        let held = if is_weak { WEAK_HOLD_MS } else { HOLD_MS };
         let raised = cluster.raised_at();
-        let is_asking = self.is_live() && self.now - raised < HOLD_MS && !self.is_settled(cluster, statement);
+        let is_asking = self.now - raised < held && (is_weak || !self.is_settled(cluster, statement));
         if is_asking {
-            self.wake_at(raised + HOLD_MS);
+            self.wake_at(raised + held);
         }
         !is_asking
     }

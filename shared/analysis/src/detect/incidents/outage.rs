@@ -22,6 +22,10 @@ const BAD_MINUTES: usize = 6;
 const GOOD_MINUTES: usize = 2;
 /// Recorded data: told after this (method 3.4).
 const CONFIRM_MS: Ms = 840_000;
+/// Agents in the country that must fail, on at least so many networks: two controls and two agents may lose a
+/// packet each within a month of minutes, three agents beside them do not.
+const HOME_AGENTS: f64 = 3.0;
+const HOME_NETWORKS: usize = 2;
 /// How far back agents and controls are looked at.
 const REACH_MS: Ms = 600_000;
 /// How far back the beginning is looked for.
@@ -73,8 +77,12 @@ impl Core {
     fn is_down(&self, target: TargetNo) -> bool {
         let since = if self.is_live() { self.down_since(target) } else { self.down_by_minutes(target) };
         let Some(since) = since else { return false };
+        let heard = self.world.heard();
+        let failing =
+            heard.filter(|family| vote(self.store.cell(*family, target).between(since, self.now)).bad >= 1.0);
+        let is_spread = failing.count() >= HOME_NETWORKS.min(self.world.heard().count());
         let votes = self.home_votes(target, since);
-        votes.bad >= 2.0 && votes.bad >= 0.5 * count(votes.agents)
+        is_spread && votes.bad >= HOME_AGENTS && votes.bad >= 0.5 * count(votes.agents)
     }
 
     /// Recorded data: returns since when agents are looked at, if the controls failed in most of the last minutes.

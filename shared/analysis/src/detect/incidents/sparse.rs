@@ -9,14 +9,16 @@ use super::super::alarm::points;
 use super::super::cells::{Alarm, Strength};
 use super::super::changepoint::{self, Turn};
 use super::super::core::Core;
-use super::super::evidence::{MECHANISMS, vote, weigh};
-use super::super::null::{Nulls, Question};
+use super::super::evidence::{MECHANISMS, weigh};
+use super::super::null::{Nulls, Question, share};
 use super::super::store::{Entry, Ms};
 use super::super::world::{FamilyNo, TargetNo};
 use std::collections::BTreeSet;
 
 /// Evidence that the agents of a sparse network must bring together.
 const CLEAR_EVIDENCE: f64 = 11.0;
+/// Of the results since the failures began so many must have failed.
+const CLEAR_RUN: f64 = 0.75;
 /// More failing targets than this share of the list are no few targets.
 const FEW_SHARE: usize = 3;
 /// A network with so many agents speaks through the ordinary alarm.
@@ -45,15 +47,13 @@ impl Core {
             }
             let from = self.floor_of(family, target).max(self.now - self.window_ms(3));
             let entries = self.evidence_between(family, target, from, self.now);
-            let recent = self.evidence_between(family, target, self.now - self.window_ms(2), self.now);
             let Some(first) = run_start(&entries) else { continue };
-            let votes = vote(&recent);
-            let is_failing = votes.agents >= 1 && !votes.is_clear() && 2 * votes_bad(&recent) > recent.len();
+            let run: Vec<Entry> = entries.into_iter().filter(|entry| entry.start >= first).collect();
+            let is_failing = run.len() >= 2 && share(run.iter().map(|e| e.class.is_anomaly())) >= CLEAR_RUN;
             let is_fine = self.is_selective((family, target), first)
                 && self.store.is_control_fine(target, first, self.now)
                 && !self.is_standing(family, target);
             if is_failing && is_fine {
-                let run: Vec<Entry> = entries.into_iter().filter(|entry| entry.start >= first).collect();
                 total += self.uncapped(nulls, family, target, &run).max(0.0);
                 found.push((target, first));
             }
@@ -103,8 +103,4 @@ impl Core {
 /// Returns where the failing run began: the change point, or the first failure.
 fn run_start(entries: &[Entry]) -> Option<Ms> {
     changepoint::find(&points(entries), Turn::Onset).map(|change| change.first_after)
-}
-
-fn votes_bad(entries: &[Entry]) -> usize {
-    entries.iter().filter(|entry| entry.class.is_anomaly()).count()
 }

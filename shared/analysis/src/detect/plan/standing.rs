@@ -3,7 +3,7 @@
 use super::super::cells::Alarm;
 use super::super::core::Core;
 use super::super::ends::AGREEING;
-use super::super::store::{Entry, Ms};
+use super::super::store::{ASKED_WINDOW_MS, Entry, Ms};
 use super::super::world::{FamilyNo, TargetNo};
 use super::Want;
 use crate::detect::{Ask, AskReason};
@@ -73,7 +73,9 @@ impl Core {
         let mut asks = Vec::new();
         for (family, cells) in open {
             let age = self.now - cells.iter().map(|(_, at)| *at).min().unwrap_or(self.now);
-            let calm = (age / FOLLOW_SHARE).clamp(FOLLOW_MS, FOLLOW_MOST_MS);
+            let calm = (age / FOLLOW_SHARE)
+                .max(self.even_pace(family, cells.len()))
+                .clamp(FOLLOW_MS, FOLLOW_MOST_MS);
             let pace = if is_hasty { HASTE_MS } else { calm };
             if self.now - self.last_seen(family, &cells) < pace {
                 continue;
@@ -91,6 +93,12 @@ impl Core {
             }
         }
         asks
+    }
+
+    /// Returns the pace that leaves one of an agent's two looks at a target in five minutes for the end.
+    fn even_pace(&self, family: FamilyNo, cells: usize) -> Ms {
+        let looks = (self.active_in(family) * cells).max(1);
+        ASKED_WINDOW_MS / Ms::try_from(looks).unwrap_or(Ms::MAX)
     }
 
     /// Returns when a network was last seen, or asked, on any of its blocked targets.

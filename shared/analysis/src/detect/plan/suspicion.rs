@@ -119,9 +119,15 @@ impl Core {
             };
             let all_answered = awaited == 0 && answers.len() >= desired;
             let is_open = stream.votes.bad >= 1.0 && stream.votes.bad >= 0.5 * count(stream.votes.agents);
-            if all_answered && is_open && (agree || agents.len() < FIRST_ROUND) {
-                want.spared =
-                    answers.iter().filter(|(_, number)| **number >= 2).map(|(agent, _)| *agent).collect();
+            let is_sparse = agents.len() < FIRST_ROUND;
+            if all_answered && is_open && (agree || is_sparse) {
+                // Nobody else can be asked where there are so few, so they are asked twice.
+                let enough = if is_sparse { 3 } else { 2 };
+                want.spared = answers
+                    .iter()
+                    .filter(|(_, number)| **number >= enough)
+                    .map(|(agent, _)| *agent)
+                    .collect();
                 want.count = agents.len().saturating_sub(want.spared.len());
             }
             if want.count > 0 {
