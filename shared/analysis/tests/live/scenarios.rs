@@ -253,6 +253,51 @@ fn loss_publishes_nothing() {
 }
 
 #[test]
+fn congestion_of_one_provider_publishes_nothing() {
+    for seed in seeds() {
+        let scenario =
+            Scenario { loss: 0.01, congested: Some((3, 0.2)), lasts: 1_800_000, ..Scenario::default() };
+        let outcome = play(&scenario, seed);
+        assert!(outcome.said.is_empty(), "seed {seed}{}", show(&outcome));
+    }
+}
+
+#[test]
+fn two_providers_that_block_different_things_are_two_incidents() {
+    for seed in seeds() {
+        let one = rule(seed, Hits::Providers(vec![6]), &[6, 7, 8], Class::TlsReset);
+        let other = rule(seed, Hits::Providers(vec![1]), &[15], Class::DnsInjected);
+        let outcome = play(&Scenario { rules: vec![one, other], ..Scenario::default() }, seed);
+        let standing: Vec<_> = outcome.incidents.iter().filter(|incident| !incident.retracted).collect();
+        assert_eq!(standing.len(), 2, "seed {seed}{}", show(&outcome));
+        let mut sizes: Vec<usize> = standing.iter().map(|incident| incident.targets.len()).collect();
+        sizes.sort_unstable();
+        assert_eq!(sizes, [1, 3], "seed {seed}{}", show(&outcome));
+        for incident in standing {
+            assert_eq!((incident.verdict, incident.asns.len()), (Verdict::IspBlock, 1), "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_provider_that_blocks_more_than_the_country_does_not_change_the_countrys_verdict() {
+    for seed in seeds() {
+        let everybody = (0..8).collect();
+        let national = rule(seed, Hits::Providers(everybody), &SOCIAL, Class::TlsReset);
+        let own = rule(seed, Hits::Providers(vec![2]), &[15], Class::TcpRefused);
+        let outcome = play(&Scenario { rules: vec![own, national], ..Scenario::default() }, seed);
+        let standing: Vec<_> = outcome.incidents.iter().filter(|incident| !incident.retracted).collect();
+        let country = standing.iter().find(|incident| incident.verdict == Verdict::CategoryBlock);
+        let country = country.unwrap_or_else(|| panic!("seed {seed}{}", show(&outcome)));
+        assert_eq!((country.asns.len(), country.targets.len()), (8, 12), "seed {seed}{}", show(&outcome));
+        let own = standing.iter().find(|incident| incident.verdict == Verdict::IspBlock);
+        let own = own.unwrap_or_else(|| panic!("seed {seed}: the provider's own{}", show(&outcome)));
+        assert_eq!((own.asns.len(), own.targets.len()), (1, 1), "seed {seed}{}", show(&outcome));
+        assert_eq!(standing.len(), 2, "seed {seed}{}", show(&outcome));
+    }
+}
+
+#[test]
 fn a_dead_provider_is_no_block() {
     for seed in seeds() {
         let dead = rule(seed, Hits::Providers(vec![2]), &[], Class::TcpTimeout);

@@ -73,6 +73,8 @@ pub struct Scenario {
     pub rules: Vec<Rule>,
     /// Probability that a measurement times out by chance.
     pub loss: f64,
+    /// A provider with a greater one.
+    pub congested: Option<(usize, f64)>,
     /// Successes per cell that a baseline knows of; 0 for none.
     pub baseline: u32,
     pub lasts: Ms,
@@ -88,6 +90,7 @@ impl Default for Scenario {
             agents: vec![3; 8],
             rules: vec![],
             loss: 0.0,
+            congested: None,
             baseline: 200,
             lasts: 1_080_000,
             parallel: 4,
@@ -353,7 +356,11 @@ impl World<'_> {
     }
 
     fn outcome_of(&mut self, at: Ms, provider: usize, agent: usize, target: usize) -> Class {
-        let is_lost = self.random.chance(self.scenario.loss);
+        let loss = match self.scenario.congested {
+            Some((congested, loss)) if congested == provider => loss,
+            _ => self.scenario.loss,
+        };
+        let is_lost = self.random.chance(loss);
         match self.rule_at(at + 100, provider, agent, target) {
             Some(class) => class,
             None if is_lost => Class::TcpTimeout,

@@ -203,7 +203,7 @@ impl Core {
         let mut statement = self.state(nulls, cluster);
         let former = id.and_then(|id| self.incidents.published.get(id));
         let was_confirmed = former.is_some_and(|incident| incident.status == Status::Confirmed);
-        let lasted = statement.end.unwrap_or(self.now) - statement.onset;
+        let lasted = statement.end.unwrap_or(self.now) - cluster.onset().max(statement.onset);
         let is_long =
             count(usize::try_from(lasted).unwrap_or(0)) >= CONFIRM_PERIODS * self.base_seconds() * 1000.0;
         let is_firm = statement.posterior.exists() >= PUBLISH_SCORE;

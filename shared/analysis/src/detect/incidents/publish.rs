@@ -110,7 +110,11 @@ impl Core {
             }
         }
         services.sort();
-        let onset = onset_by_asn.values().min().copied().unwrap_or_else(|| at(statement.onset));
+        let onset = if statement.onsets.is_empty() {
+            former.map_or_else(|| at(statement.onset), |former| former.onset)
+        } else {
+            at(statement.onset)
+        };
         Incident {
             id: id.clone(),
             country: self.world.country,

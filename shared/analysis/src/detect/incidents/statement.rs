@@ -179,11 +179,19 @@ impl Core {
                 statement.ends.insert(*family, change.map_or(last, |change| change.middle()).max(onset));
             }
         }
-        let onsets = statement.onsets.values().map(Change::middle);
-        statement.onset = onsets.min().unwrap_or(statement.onset);
+        statement.onset = self.first_onset(statement).unwrap_or(statement.onset);
         if !cluster.is_open() {
             statement.end = statement.ends.values().max().copied().or(Some(cluster.span(self.now).1));
         }
+    }
+
+    /// Returns the earliest of the networks' beginnings that lies within a base period of the middle one: a
+    /// single odd estimate does not move the incident.
+    fn first_onset(&self, statement: &Statement) -> Option<Ms> {
+        let mut onsets: Vec<Ms> = statement.onsets.values().map(Change::middle).collect();
+        onsets.sort_unstable();
+        let middle = onsets.get(onsets.len() / 2).copied()?;
+        onsets.into_iter().find(|onset| *onset >= middle - self.base_ms)
     }
 
     /// Returns a network's results on some targets in the order of their starts.

@@ -136,7 +136,8 @@ impl Core {
         reasons.extend(self.describe_controls(statement));
         reasons.extend(self.describe_selectivity(statement));
         let best = cluster.cells.keys().filter_map(|cell| self.readings.get(cell));
-        if let Some(ln_e) = best.map(|reading| reading.ln_e).max_by(f64::total_cmp) {
+        let best = best.map(|reading| reading.ln_e).max_by(f64::total_cmp);
+        if let Some(ln_e) = best.filter(|_| statement.end.is_none()) {
             reasons.push(format!(
                 "evidence of the strongest cell: ln E = {ln_e:.1}; one cell alone needs {:.1} (false discovery rate 1 % over {} cells)",
                 self.alarm_threshold(),
