@@ -91,7 +91,7 @@ impl Coordinator {
 
     /// Listens again at the same address.
     pub async fn resume(&mut self) {
-        let listener = TcpListener::bind(&self.address).await.expect("bound");
+        let listener = tokio::time::timeout(BIND_PATIENCE, bind(&self.address)).await.expect("bound in time");
         self.address = listener.local_addr().expect("an address").to_string();
         let identity = self.authority.server_identity(&["127.0.0.1".to_owned()]).expect("an identity");
         let config = server_config(self.authority.certificate(), &identity).expect("a configuration");
@@ -397,5 +397,19 @@ impl AsyncWrite for Peer {
     }
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// How long a port may stay taken.
+const BIND_PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// Listens at an address once it is free: while nobody listened, an agent that knocks can have been given this very
+/// port for its own end.
+async fn bind(address: &str) -> TcpListener {
+    loop {
+        match TcpListener::bind(address).await {
+            Ok(listener) => return listener,
+            Err(_) => tokio::task::yield_now().await,
+        }
     }
 }
