@@ -91,7 +91,15 @@ impl Coordinator {
 
     /// Listens again at the same address.
     pub async fn resume(&mut self) {
-        let listener = tokio::time::timeout(BIND_PATIENCE, bind(&self.address)).await.expect("bound in time");
+        // While nobody listened, an agent that knocked can have been given this very port for its own end.
+        let patience = std::time::Instant::now() + Duration::from_secs(20);
+        let listener = loop {
+            match TcpListener::bind(&self.address).await {
+                Ok(listener) => break listener,
+                Err(error) => assert!(std::time::Instant::now() < patience, "the port stays taken: {error}"),
+            }
+            tokio::task::yield_now().await;
+        };
         self.address = listener.local_addr().expect("an address").to_string();
         let identity = self.authority.server_identity(&["127.0.0.1".to_owned()]).expect("an identity");
         let config = server_config(self.authority.certificate(), &identity).expect("a configuration");
@@ -397,19 +405,5 @@ impl AsyncWrite for Peer {
     }
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-/// How long a port may stay taken.
-const BIND_PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
-
-/// Listens at an address once it is free: while nobody listened, an agent that knocks can have been given this very
-/// port for its own end.
-async fn bind(address: &str) -> TcpListener {
-    loop {
-        match TcpListener::bind(address).await {
-            Ok(listener) => return listener,
-            Err(_) => tokio::task::yield_now().await,
-        }
     }
 }
