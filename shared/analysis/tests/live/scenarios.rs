@@ -253,7 +253,6 @@ fn loss_publishes_nothing() {
 }
 
 #[test]
-#[ignore = "issue 5: chance timeouts of one badly congested provider can pass for a block for some seconds"]
 fn congestion_of_one_provider_publishes_nothing() {
     for seed in seeds() {
         let scenario =
