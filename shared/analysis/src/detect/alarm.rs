@@ -29,6 +29,9 @@ const ONSET_REACH_MS: Ms = 4_200_000;
 pub(super) const REOPEN_MS: Ms = 1_800_000;
 /// Live: a control's result is awaited so long before it is said that there is none.
 const CONTROL_PATIENCE_MS: Ms = 60_000;
+/// Live: agents, or failures with at most two of each, that must agree on timeouts.
+const TIMEOUT_AGENTS: f64 = 4.0;
+const TIMEOUT_FAILURES: usize = 5;
 /// Siblings with this much evidence lower the quorum.
 const SIBLING_LN_E: f64 = 3.0;
 /// Recorded data: results that a cell must have had before it failed, and the share that may have failed; more
@@ -153,6 +156,13 @@ impl Core {
             .get(&reading.target)
             .map_or(0, |families| families.iter().filter(|family| **family != reading.family).count());
         let least = if siblings >= 3 { 2.0 } else { 3.0 };
+        // Chance makes timeouts: one provider alone needs four agents, or three that were asked twice (method 4).
+        if let Some(stream) = reading.stream.filter(|stream| stream.is_of_timeouts && siblings < 3)
+            && stream.votes.bad < TIMEOUT_AGENTS
+            && stream.failures < TIMEOUT_FAILURES
+        {
+            return false;
+        }
         let active = count(self.active_in(reading.family));
         let suffices = |votes: &Votes| {
             votes.bad >= least && votes.bad >= 0.5 * count(votes.agents) && votes.bad >= 0.34 * active
@@ -211,7 +221,7 @@ impl Core {
         let change = changepoint::find(&self.onset_points(family, target), Turn::Onset);
         let onset = change.map_or(first, |change| change.middle());
         let now = self.now;
-        self.cells.note_change();
+        self.note_alarm(family);
         let cell = self.cells.get_mut(family, target);
         match &mut cell.alarm {
             Some(alarm) if alarm.is_open() => alarm.strength = Strength::Firm,

@@ -30,7 +30,7 @@ impl Core {
         let mut ends = if self.is_live() { self.live_ends() } else { self.passive_ends(rejected) };
         for (family, target, end) in ends.drain(..) {
             let cleared = Cleared { end, at: self.now };
-            self.cells.note_change();
+            self.note_alarm(family);
             if let Some(alarm) = &mut self.cells.get_mut(family, target).alarm {
                 alarm.cleared = Some(cleared);
             }

@@ -11,14 +11,17 @@
 
 use super::cells::Cleared;
 use super::core::Core;
-use super::null::{Changes, Nulls, Question};
+use super::null::{Changes, Nulls, Question, share};
 use super::store::{Entry, Ms};
 use super::world::{FamilyNo, TargetNo};
 use faultline_model::Class;
+use std::collections::BTreeMap;
 
 /// Mechanisms that are told apart.
 pub(super) const MECHANISMS: usize = 5;
 const OUTCOMES: usize = 7;
+/// The place of timeouts among them.
+const TIMEOUT: usize = 1;
 
 /// Emissions by mechanism (timeout, reset, dns, page, diff) of ok, timeout, reset, dns, page, diff, nxdomain.
 const EMISSION: [[f64; OUTCOMES]; MECHANISMS] = [
@@ -66,6 +69,10 @@ pub(super) struct Stream {
     /// When the first failure was received.
     pub(super) received: Ms,
     pub(super) votes: Votes,
+    /// Failing answers, at most two of each agent.
+    pub(super) failures: usize,
+    /// Most failures are timeouts, which chance makes too.
+    pub(super) is_of_timeouts: bool,
     /// ln of the e-value of the stream alone.
     pub(super) ln_e: f64,
 }
@@ -141,6 +148,9 @@ impl Core {
             let alone = e_value(&entries[from..], &weights[from..]);
             stream.ln_e = alone.ln();
             stream.votes = vote(&entries[from..]);
+            stream.failures = failures(&entries[from..]);
+            let bad = entries[from..].iter().filter(|entry| entry.class.is_anomaly());
+            stream.is_of_timeouts = share(bad.map(|entry| column(entry.class) == TIMEOUT)) > 0.5;
             e = f64::midpoint(e, alone);
         } else if self.is_live() {
             // Without a suspicion the stream's share is that of an empty one, which is 1.
@@ -182,7 +192,8 @@ fn find_stream(entries: &[Entry], now: Ms) -> Option<Stream> {
         }
     }
     let first = &entries[open?];
-    Some(Stream { since: first.start, received: first.received, votes: Votes::default(), ln_e: 0.0 })
+    let (since, received, votes) = (first.start, first.received, Votes::default());
+    Some(Stream { since, received, votes, failures: 0, is_of_timeouts: false, ln_e: 0.0 })
 }
 /// Counts the majority votes of agents; independent of the order of agents.
 pub(super) fn vote(entries: &[Entry]) -> Votes {
@@ -200,6 +211,15 @@ pub(super) fn vote(entries: &[Entry]) -> Votes {
         _ => 0.0,
     };
     Votes { bad: tallies.iter().map(|(_, tally)| worth(*tally)).sum(), agents: tallies.len() }
+}
+
+/// Counts failures, at most two of each agent.
+fn failures(entries: &[Entry]) -> usize {
+    let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+    for entry in entries.iter().filter(|entry| entry.class.is_anomaly()) {
+        *counts.entry(entry.agent).or_default() += 1;
+    }
+    counts.into_values().map(|count| count.min(2)).sum()
 }
 
 /// Returns the mean over mechanisms of e^S; 1 for no results.
@@ -237,7 +257,7 @@ pub(super) fn weigh(class: Class, p0: f64) -> [f64; MECHANISMS] {
 fn column(class: Class) -> usize {
     match class {
         Class::Ok => 0,
-        Class::TcpTimeout | Class::TlsTimeout | Class::HttpTimeout | Class::DnsTimeout => 1,
+        Class::TcpTimeout | Class::TlsTimeout | Class::HttpTimeout | Class::DnsTimeout => TIMEOUT,
         Class::TcpRefused | Class::TcpReset | Class::TlsReset | Class::HttpReset => 2,
         Class::DnsBogon | Class::DnsInjected => 3,
         Class::HttpBlockpage | Class::TlsCertMismatch => 4,

@@ -5,14 +5,16 @@
 //! ```
 //! A broken router, a captive portal, a flaky line, evening congestion and a cut cable all raise the local null
 //! of exactly the results that they spoil; the median over *other* categories stays low when one, two or three
-//! categories are really blocked.
+//! categories are really blocked. Cells with an alarm of their own are left out: what is explained there is no
+//! sign of a bad line, and a list on which half of the targets are blocked would else silence the other half.
 //!
 //! Windows lie around the result they judge, as far as data reach. Live, a window that begins with the
 //! suspicion is added, so that a line that dies is not judged by its good minutes before.
 
+use super::cells::Strength;
 use super::core::Core;
 use super::store::Ms;
-use super::world::{CategoryNo, FamilyNo, TargetNo};
+use super::world::{CategoryNo, FamilyNo, Place, TargetNo};
 use std::collections::HashMap;
 
 /// Bounds of the null rate.
@@ -148,7 +150,14 @@ impl Core {
     /// For every category, the median over the others of an agent's failure rates in a window.
     fn agent_rates(&self, agent: usize, (from, to): (Ms, Ms), prior: f64) -> Vec<f64> {
         let mut counts = vec![(0.0, 0.0); self.world.category_count()];
+        let family = match self.store.agents[agent].place {
+            Place::Home(family) => Some(family),
+            Place::Reference | Place::Control => None,
+        };
         for outcome in self.store.agents[agent].between(from, to) {
+            if family.is_some_and(|family| self.is_explained(family, outcome.target)) {
+                continue;
+            }
             let count: &mut (f64, f64) = &mut counts[self.world.category(outcome.target)];
             count.0 += f64::from(u8::from(outcome.class.is_anomaly()));
             count.1 += 1.0;
@@ -186,12 +195,28 @@ impl Core {
         let mut rates = Vec::new();
         for target in 0..self.world.targets.len() {
             let entries = self.store.cell(family, target).between(from, to);
-            if !entries.is_empty() {
+            if !entries.is_empty() && !self.is_explained(family, target) {
                 let rate = share(entries.iter().map(|entry| entry.class.is_anomaly()));
                 rates.push((self.world.category(target), rate));
             }
         }
         medians_of_others(&rates, self.world.category_count())
+    }
+
+    /// Says whether a cell's failures are explained by an alarm of its own.
+    fn is_explained(&self, family: FamilyNo, target: TargetNo) -> bool {
+        self.cells
+            .alarm(family, target)
+            .is_some_and(|alarm| alarm.is_open() && alarm.strength == Strength::Firm)
+    }
+
+    /// Notes that an alarm of a network was raised or cleared, on which null rates rest.
+    pub(super) fn note_alarm(&mut self, family: FamilyNo) {
+        self.cells.note_change();
+        self.world.families[family].changes.note_all();
+        for agent in self.store.agents.iter_mut().filter(|agent| agent.place == Place::Home(family)) {
+            agent.changes.note_all();
+        }
     }
 
     /// A window of a length around a moment, moved back where the future is not known yet.

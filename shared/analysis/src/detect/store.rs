@@ -68,9 +68,14 @@ pub(super) struct Agent {
 impl Agent {
     /// Returns the counting results with `from <= start <= to`.
     pub(super) fn between(&self, from: Ms, to: Ms) -> impl DoubleEndedIterator<Item = &Outcome> {
+        self.all_between(from, to).iter().filter(|outcome| outcome.kept)
+    }
+
+    /// Returns all results with `from <= start <= to`.
+    pub(super) fn all_between(&self, from: Ms, to: Ms) -> &[Outcome] {
         let low = self.outcomes.partition_point(|outcome| outcome.start < from);
         let high = self.outcomes.partition_point(|outcome| outcome.start <= to);
-        self.outcomes[low..high.max(low)].iter().filter(|outcome| outcome.kept)
+        &self.outcomes[low..high.max(low)]
     }
 }
 

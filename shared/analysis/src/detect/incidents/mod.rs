@@ -209,9 +209,11 @@ impl Core {
         let is_firm = statement.posterior.exists() >= PUBLISH_SCORE;
         let is_settled =
             if self.is_live() { is_firm && self.is_settled(cluster, &statement) } else { is_long };
-        if was_confirmed || is_settled {
+        let is_over = statement.end.is_some();
+        let is_claim = !self.is_live() || statement.verdict != Verdict::InsufficientData;
+        if was_confirmed || (is_settled && !(is_over && self.is_live())) {
             statement.status = Status::Confirmed;
-        } else if statement.end.is_some() && !self.is_live() && former.is_some() {
+        } else if is_over && is_claim && former.is_some() {
             statement.retraction = Some("it cleared before it could be confirmed".to_owned());
         }
         statement.evidence = self.explain(cluster, &statement);

@@ -41,6 +41,7 @@ impl Core {
             }
             for asn in &incident.asns {
                 let family = self.world.family_of(*asn);
+                self.note_alarm(family);
                 let onset = incident.onset_by_asn.get(asn).copied().unwrap_or(incident.onset);
                 let end = incident.end_by_asn.get(asn).map(|end| Cleared { end: ms(*end), at: ms(*end) });
                 let is_weak = incident.verdict == Verdict::InsufficientData;

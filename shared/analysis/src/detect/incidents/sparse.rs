@@ -76,7 +76,7 @@ impl Core {
         let change = changepoint::find(&self.onset_points(family, target), Turn::Onset);
         let onset = change.map_or(first, |change| change.middle());
         let alarm = Alarm::new(onset, self.now, strength);
-        self.cells.note_change();
+        self.note_alarm(family);
         self.cells.get_mut(family, target).alarm = Some(alarm);
     }
 

@@ -174,7 +174,8 @@ impl Core {
             };
             if have_ended {
                 let onset = statement.onsets.get(family).map_or(cluster.onset(), |change| change.first_after);
-                let entries = self.pooled(*family, &own, (onset, last + BEFORE_MS));
+                let noticed = alarms.iter().filter_map(|alarm| alarm.cleared).map(|cleared| cleared.at).max();
+                let entries = self.pooled(*family, &own, (onset, noticed.unwrap_or(self.now)));
                 let change = changepoint::find(&points(&entries), Turn::End);
                 statement.ends.insert(*family, change.map_or(last, |change| change.middle()).max(onset));
             }

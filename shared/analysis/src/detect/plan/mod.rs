@@ -65,7 +65,7 @@ impl Plan {
     }
 }
 
-/// One wish to ask agents of a family; lower priorities come first.
+/// One wish to ask agents of a family; lower priorities come first, and priority 0 need not wait for others.
 #[derive(Clone, Debug)]
 struct Want {
     priority: u8,
@@ -122,7 +122,8 @@ impl Core {
         let agents = self.family_agents(want.family);
         let free = agents.iter().filter(|agent| !exclude.contains(agent)).count();
         let round = if agents.len() < 4 { agents.len() } else { agents.len() / 2 };
-        let room = (agents.len() * OPEN_PER_AGENT).saturating_sub(self.open_asks(want.family));
+        let open = if want.priority == 0 { 0 } else { self.open_asks(want.family) };
+        let room = (agents.len() * OPEN_PER_AGENT).saturating_sub(open);
         let count = want.count.min(free).min(round).min(room);
         if count == 0 {
             return None;
@@ -173,15 +174,15 @@ impl Core {
     }
 
     fn is_exhausted(&self, agent: usize, target: TargetNo) -> bool {
-        let mut fresh = self.store.agents[agent].between(self.now - AGAIN_MS, self.now);
+        let outcomes = &self.store.agents[agent];
+        let mut fresh = outcomes.all_between(self.now - AGAIN_MS, self.now).iter();
         if fresh.any(|outcome| outcome.target == target) {
             return true;
         }
-        let asked = self.store.agents[agent].between(self.now - ASKED_WINDOW_MS, self.now);
+        let asked = outcomes.all_between(self.now - ASKED_WINDOW_MS, self.now).iter();
         let here = asked.filter(|outcome| outcome.asked && outcome.target == target).count();
-        let since = self.episode_start();
-        let all = self.store.agents[agent].between(since, self.now).filter(|outcome| outcome.asked).count();
-        here >= ASKED_PER_TARGET || all >= PER_INCIDENT
+        let all = outcomes.all_between(self.episode_start(), self.now).iter();
+        here >= ASKED_PER_TARGET || all.filter(|outcome| outcome.asked).count() >= PER_INCIDENT
     }
 
     /// Returns when the oldest thing that is still open began; confirmations are counted from there.
