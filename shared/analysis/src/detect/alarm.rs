@@ -175,6 +175,10 @@ impl Core {
     /// fine before it failed.
     fn is_news(&self, (family, target): (FamilyNo, TargetNo)) -> bool {
         let Some(cell) = self.cells.get(family, target) else { return false };
+        // Nobody has a reason to block a canary; what fails there is a line, or the canary itself.
+        if self.world.is_canary(target) {
+            return false;
+        }
         if cell.is_standing || self.open_strength(family, target) == Some(Strength::Firm) {
             return false;
         }

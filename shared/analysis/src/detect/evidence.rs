@@ -271,3 +271,84 @@ fn column(class: Class) -> usize {
 pub(super) fn count(number: usize) -> f64 {
     f64::from(u32::try_from(number).unwrap_or(u32::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(agent: usize, start: Ms, class: Class) -> Entry {
+        Entry { start, received: start, key: 0, agent, class, asked: false }
+    }
+
+    /// Returns ln E of results that all have the same null rate.
+    fn ln_e(entries: &[Entry], p0: f64) -> f64 {
+        let weights: Vec<_> = entries.iter().map(|entry| weigh(entry.class, p0)).collect();
+        e_value(entries, &weights).ln()
+    }
+
+    #[test]
+    fn single_results_weigh_what_the_method_says() {
+        let near = |value: f64, wanted: f64| (value - wanted).abs() < 0.05;
+        assert!(near(weigh(Class::TcpTimeout, 0.03)[0], 3.6));
+        assert!(near(weigh(Class::TlsReset, 0.03)[1], 5.6));
+        assert!(near(weigh(Class::Ok, 0.03)[0], -2.5));
+    }
+
+    #[test]
+    fn the_null_is_an_e_value() {
+        // The mean of e^lambda under the null is 1 for every mechanism and rate.
+        for p0 in [0.01, 0.03, 0.3] {
+            for mechanism in 0..MECHANISMS {
+                let classes = [
+                    Class::Ok,
+                    Class::TcpTimeout,
+                    Class::TlsReset,
+                    Class::DnsBogon,
+                    Class::HttpBlockpage,
+                    Class::HttpStatusDiff,
+                    Class::DnsNxdomain,
+                ];
+                let chance = |class: Class| match class {
+                    Class::Ok => 1.0 - p0,
+                    other => p0 * NULL_EMISSION[column(other)],
+                };
+                let mean: f64 =
+                    classes.iter().map(|class| chance(*class) * weigh(*class, p0)[mechanism].exp()).sum();
+                assert!((mean - 1.0).abs() < 0.011, "{p0} {mechanism}: {mean}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_agent_is_worth_its_cap_and_no_more() {
+        let one: Vec<Entry> = (0..50).map(|at| entry(0, at, Class::TlsReset)).collect();
+        assert!(ln_e(&one, 0.01) < CAP_FOR);
+        let three: Vec<Entry> = (0..3).map(|agent| entry(agent, 0, Class::TlsReset)).collect();
+        assert!(ln_e(&three, 0.03) > 9.7, "three agents that are reset carry an alarm");
+        let timeouts: Vec<Entry> = (0..3).map(|agent| entry(agent, 0, Class::TcpTimeout)).collect();
+        assert!(ln_e(&timeouts, 0.03) < 9.7, "three timeouts do not");
+    }
+
+    #[test]
+    fn two_of_three_that_are_fine_close_a_suspicion() {
+        let entries = [entry(0, 0, Class::TcpTimeout), entry(1, 5, Class::Ok), entry(2, 6, Class::Ok)];
+        assert!(find_stream(&entries[..2], 10).is_some());
+        assert_eq!(find_stream(&entries, 10), None);
+        let again = [entries[0], entries[1], entries[2], entry(1, 9, Class::TlsReset)];
+        assert_eq!(find_stream(&again, 10).map(|stream| stream.since), Some(9));
+        assert_eq!(find_stream(&again, 9 + STREAM_REACH_MS + 1), None, "old failures are forgotten");
+    }
+
+    #[test]
+    fn votes_are_majorities_and_a_tie_is_a_half() {
+        let entries = [
+            entry(0, 0, Class::TlsReset),
+            entry(0, 1, Class::TlsReset),
+            entry(0, 2, Class::Ok),
+            entry(1, 0, Class::TlsReset),
+            entry(1, 1, Class::Ok),
+            entry(2, 0, Class::Ok),
+        ];
+        assert_eq!(vote(&entries), Votes { bad: 1.5, agents: 3 });
+    }
+}

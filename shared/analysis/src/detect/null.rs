@@ -13,6 +13,7 @@
 
 use super::cells::Strength;
 use super::core::Core;
+use super::evidence::count;
 use super::store::Ms;
 use super::world::{CategoryNo, FamilyNo, Place, TargetNo};
 use std::collections::HashMap;
@@ -27,6 +28,9 @@ const PRIOR_WEIGHT: f64 = 30.0;
 const AGENT_WINDOWS: [(Ms, f64); 2] = [(600_000, 0.6), (1_800_000, 1.0)];
 /// Windows of the network's rate.
 const NETWORK_WINDOWS: [Ms; 2] = [600_000, 1_200_000];
+/// Categories that are left out of a pooled rate, and the results that one needs.
+const TRIMMED: usize = 2;
+const LEAST_POOLED: f64 = 4.0;
 /// Moments are rounded to this, so that rates can be remembered.
 const GRID_MS: Ms = 10_000;
 /// Results of windows that ended before this are changed by late ones only.
@@ -158,14 +162,14 @@ impl Core {
             if family.is_some_and(|family| self.is_explained(family, outcome.target)) {
                 continue;
             }
-            let count: &mut (f64, f64) = &mut counts[self.world.category(outcome.target)];
-            count.0 += f64::from(u8::from(outcome.class.is_anomaly()));
-            count.1 += 1.0;
+            let own: &mut (f64, f64) = &mut counts[self.world.category(outcome.target)];
+            own.0 += f64::from(u8::from(outcome.class.is_anomaly()));
+            own.1 += 1.0;
         }
         let measured = counts.iter().enumerate().filter(|(_, count)| count.1 > 0.0);
         let rates: Vec<(CategoryNo, f64)> =
             measured.map(|(own, (bad, all))| (own, (bad + PRIOR_RATE * prior) / (all + prior))).collect();
-        medians_of_others(&rates, counts.len())
+        raise(medians_of_others(&rates, counts.len()), &counts, prior)
     }
 
     /// Median over targets of other categories of the network's failure rate, the largest over the windows.
@@ -193,14 +197,19 @@ impl Core {
     /// For every category, the median over targets of the others of a network's failure rates in a window.
     fn network_rates(&self, family: FamilyNo, (from, to): (Ms, Ms)) -> Vec<f64> {
         let mut rates = Vec::new();
+        let mut counts = vec![(0.0, 0.0); self.world.category_count()];
         for target in 0..self.world.targets.len() {
             let entries = self.store.cell(family, target).between(from, to);
-            if !entries.is_empty() && !self.is_explained(family, target) {
-                let rate = share(entries.iter().map(|entry| entry.class.is_anomaly()));
-                rates.push((self.world.category(target), rate));
+            if entries.is_empty() || self.is_explained(family, target) {
+                continue;
             }
+            let rate = share(entries.iter().map(|entry| entry.class.is_anomaly()));
+            let category = self.world.category(target);
+            rates.push((category, rate));
+            let own: &mut (f64, f64) = &mut counts[category];
+            *own = (own.0 + rate * count(entries.len()), own.1 + count(entries.len()));
         }
-        medians_of_others(&rates, self.world.category_count())
+        raise(medians_of_others(&rates, counts.len()), &counts, AGENT_WINDOWS[0].1)
     }
 
     /// Says whether a cell's failures are explained by an alarm of its own.
@@ -241,6 +250,24 @@ fn medians_of_others(values: &[(CategoryNo, f64)], categories: usize) -> Vec<f64
     let others = |category: CategoryNo| values.iter().filter(move |(own, _)| *own != category);
     let median_of = |category| median(others(category).map(|(_, value)| *value).collect()).unwrap_or(0.0);
     (0..categories).map(median_of).collect()
+}
+
+/// Raises medians to the pooled rate of the other categories without the two that fail most.
+///
+/// Where a window holds one or two results per category, the median of their rates is nearly always 0, however
+/// bad the line is. Pooling sees that; leaving out the two worst keeps up to three categories that are really
+/// blocked at once from excusing each other.
+fn raise(mut medians: Vec<f64>, counts: &[(f64, f64)], prior: f64) -> Vec<f64> {
+    for (category, median) in medians.iter_mut().enumerate() {
+        let others = counts.iter().enumerate().filter(|(other, count)| *other != category && count.1 > 0.0);
+        let mut others: Vec<(f64, f64)> = others.map(|(_, count)| *count).collect();
+        others.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.total_cmp(&b.1)));
+        let (bad, all) = others.iter().skip(TRIMMED).fold((0.0, 0.0), |sum, c| (sum.0 + c.0, sum.1 + c.1));
+        if all >= LEAST_POOLED {
+            *median = median.max((bad + PRIOR_RATE * prior) / (all + prior));
+        }
+    }
+    medians
 }
 
 /// Returns the median, for an even number the mean of the two in the middle.

@@ -42,7 +42,7 @@ impl Core {
         let failing: Vec<TargetNo> =
             self.readings.range((family, 0)..=(family, usize::MAX)).map(|((_, target), _)| *target).collect();
         for target in failing {
-            if self.cells.has_open_alarm(family, target) {
+            if self.cells.has_open_alarm(family, target) || self.world.is_canary(target) {
                 continue;
             }
             let from = self.floor_of(family, target).max(self.now - self.window_ms(3));

@@ -23,7 +23,8 @@ impl Core {
     pub(super) fn open_streams(&self) -> impl Iterator<Item = (&Reading, Stream)> {
         self.readings.values().filter_map(|reading| {
             let is_firm = self.open_strength(reading.family, reading.target) == Some(Strength::Firm);
-            let is_standing = self.is_standing(reading.family, reading.target);
+            let is_standing =
+                self.is_standing(reading.family, reading.target) || self.world.is_canary(reading.target);
             reading.stream.filter(|_| !is_firm && !is_standing).map(|stream| (reading, stream))
         })
     }
