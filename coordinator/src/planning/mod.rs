@@ -4,8 +4,7 @@
 //! each target is looked at once, by another agent each time, so that more volunteers mean more votes per cell and less
 //! work for each. With `m` agents a target's entry on one agent has the period `m x P`.
 //!
-//! Stagger: a family's targets are spread evenly over the period, those of one service as far apart as possible
-//! (module `interleave`); families are offset against each other by equal parts of the period, so that any target is seen
+//! Stagger: a family's targets are spread over the period, those of one service evenly (module `interleave`); families are offset against each other by equal parts of the period, so that any target is seen
 //! somewhere in the country as often as possible; so are the controls, each of which looks at every target.
 //!
 //! Budget: routine checks take at most the part of a day's checks that is not kept back. Where that does not suffice
@@ -16,6 +15,7 @@ mod interleave;
 
 pub use budget::{BYTES_PER_LIGHT_CHECK, DayBudget, day_budget};
 
+use self::interleave::Item;
 use crate::store::Budget;
 use faultline_model::{AgentId, Asn, CheckKind, CountryCode, Depth, Target, TaskList};
 use std::collections::BTreeMap;
@@ -111,9 +111,6 @@ pub fn plan(list: &TaskList, agents: &[PlanAgent]) -> Plan {
     plan
 }
 
-/// One check of one target, at its place in the period.
-type Item<'a> = (CheckKind, &'a Target);
-
 fn base_period_ms(list: &TaskList) -> u64 {
     u64::from(list.limits.cell_period_s.max(list.limits.min_interval_s)) * 1000
 }
@@ -165,11 +162,11 @@ fn plan_family(
 /// `(k + p) mod turns`, so consecutive looks, at one target and at neighbouring ones, come from different agents.
 fn turn_entries(items: &[Item<'_>], (turn, turns): (usize, usize), period: u64, offset: u64) -> Vec<Entry> {
     let cycle = period * u64_of(turns);
-    let place_ms = |place: usize| period * u64_of(place) / u64_of(items.len());
-    let entries = items.iter().enumerate().map(|(place, (check, target))| {
+    let entries = items.iter().enumerate().map(|(place, item)| {
         let round = (turn + turns - place % turns) % turns;
-        let phase_ms = (u64_of(round) * period + place_ms(place) + offset) % cycle;
-        Entry { check: *check, target: (*target).clone(), period_ms: cycle, phase_ms, depth: Depth::Light }
+        let phase_ms = (u64_of(round) * period + part_of(period, item.position) + offset) % cycle;
+        let target = item.target.clone();
+        Entry { check: item.check, target, period_ms: cycle, phase_ms, depth: Depth::Light }
     });
     entries.collect()
 }
@@ -217,6 +214,11 @@ fn u64_of(count: usize) -> u64 {
 #[expect(clippy::cast_precision_loss, reason = "periods are far below 2^52 ms")]
 fn millis_as_float(ms: u64) -> f64 {
     ms as f64
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of some minutes")]
+fn part_of(period_ms: u64, part: f64) -> u64 {
+    (millis_as_float(period_ms) * part) as u64
 }
 
 #[expect(
