@@ -232,6 +232,7 @@ fn a_provider_with_one_or_two_agents_is_never_named_as_blocking() {
             assert!(said.iter().all(|v| *v == Verdict::InsufficientData), "seed {seed}{}", show(&outcome));
             assert_eq!(outcome.incidents.len(), 1, "seed {seed}{}", show(&outcome));
             assert!(outcome.incidents[0].end.is_some(), "seed {seed}{}", show(&outcome));
+            assert_eq!(outcome.incidents[0].targets.len(), 3, "the whole service: {seed}{}", show(&outcome));
         }
     }
 }

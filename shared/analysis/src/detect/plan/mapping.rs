@@ -97,7 +97,7 @@ impl Core {
         seeds
     }
 
-    fn want_probe(
+    pub(super) fn want_probe(
         &self,
         (family, target): (FamilyNo, TargetNo),
         since: Ms,

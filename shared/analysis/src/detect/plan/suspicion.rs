@@ -131,11 +131,24 @@ impl Core {
                     .collect();
                 want.count = agents.len().saturating_sub(want.spared.len());
             }
+            if is_sparse && is_open && entries.len() >= 2 {
+                wants.extend(self.want_siblings((family, target), stream.since));
+            }
             if want.count > 0 {
                 wants.push(want);
             }
         }
         wants
+    }
+
+    /// Wants the rest of a service from the few agents of a network: there is nobody else to ask.
+    fn want_siblings(&self, (family, target): (FamilyNo, TargetNo), since: Ms) -> Vec<Want> {
+        let service = &self.world.targets[target].service;
+        let siblings = (0..self.world.targets.len())
+            .filter(|other| *other != target && self.world.targets[*other].service == *service);
+        siblings
+            .filter_map(|other| self.want_probe((family, other), since, (3, AskReason::Category)))
+            .collect()
     }
 
     /// Says whether another target of the same service is already known to fail on this network.
