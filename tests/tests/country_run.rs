@@ -21,6 +21,12 @@ case "$1" in
   baseline) echo '[{"target":"https://x.com/"}]' ;;
 esac"#;
 
+/// Fails to join the first two times, as on a machine that is too busy for its network.
+const LATECOMER: &str = r#"case "$3" in
+  join) echo try >>"${0%/*}/tries"; [ "$(wc -l <"${0%/*}/tries")" -gt 2 ] || { echo 'no route to host' >&2; exit 1; } ;;
+  run) exec sleep 3600 ;;
+esac"#;
+
 /// Says whether this machine allows namespaces; without them there is no country to test.
 fn is_possible() -> bool {
     match namespace_options() {
@@ -139,6 +145,20 @@ fn a_program_that_fails_is_quoted() {
     let output = command(programs.path(), &[]).output().expect("runs");
     assert!(!output.status.success());
     assert!(errors(&output).contains("the configuration is bad"), "{}", errors(&output));
+}
+
+#[test]
+fn an_agent_that_cannot_join_at_once_tries_again() {
+    if !is_possible() {
+        return;
+    }
+    let programs = programs(COORDINATOR);
+    fs::write(programs.path().join("faultline-agent"), format!("#!/bin/sh\n{LATECOMER}\n")).expect("written");
+    let output = command(programs.path(), &["--json", "-"]).output().expect("runs");
+    assert!(output.status.success(), "{}", errors(&output));
+    assert!(errors(&output).contains("try again") && errors(&output).contains("no route to host"));
+    let tries = fs::read_to_string(programs.path().join("tries")).expect("written");
+    assert!(tries.lines().count() > 4, "three agents and a control joined, two of them late: {tries}");
 }
 
 #[test]

@@ -45,6 +45,14 @@ pub enum ProgramError {
     Write(PathBuf, #[source] std::io::Error),
 }
 
+impl ProgramError {
+    /// Says whether the same may succeed when it is tried again: it ran, but the network or the machine let it down.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::Failed { .. } | Self::Late(..))
+    }
+}
+
 /// Where the three programs are.
 #[derive(Clone, Debug)]
 pub struct Programs {

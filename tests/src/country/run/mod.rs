@@ -1,14 +1,16 @@
 //! Running Faultline in a country: programs up, timeline through, result out, programs down.
 
-use super::chaos::{self, ChaosReport, Kill, Victim};
-use super::inside::Country;
-use super::launch::{Report, RunOptions};
-use super::programs::{self, ProgramError, Programs, Service};
-use super::progress::Progress;
-use super::readers::{self, fetch};
-use super::scenario::Scenario;
-use super::timeline::now_ms;
-use super::truth::truth;
+mod enrol;
+
+use crate::country::chaos::{self, ChaosReport, Kill, Victim};
+use crate::country::inside::Country;
+use crate::country::launch::{Report, RunOptions};
+use crate::country::programs::{self, ProgramError, Programs, Service};
+use crate::country::progress::Progress;
+use crate::country::readers::{self, fetch};
+use crate::country::scenario::Scenario;
+use crate::country::timeline::now_ms;
+use crate::country::truth::truth;
 use anyhow::{Context, Result, bail, ensure};
 use faultline_model::Timestamp;
 use serde_json::{Value, json};
@@ -37,6 +39,7 @@ pub struct Run {
     work: PathBuf,
     coordinator: Service,
     relay: Service,
+    /// Agents by provider and number, then the controls.
     agents: Vec<Service>,
     progress: Progress,
     incidents: Vec<Value>,
@@ -132,55 +135,6 @@ impl Run {
         command.env_remove("FAULTLINE_CREDENTIAL").env_remove("FAULTLINE_API");
         command.arg("--home").arg(self.work.join("operator")).args(arguments);
         programs::finish(&format!("faultline {}", arguments.join(" ")), command).await
-    }
-
-    /// Invites, joins and starts every agent and control.
-    async fn enrol(&mut self) -> Result<()> {
-        let country = self.country.scenario.country.to_string();
-        let finish = |command| async move { programs::finish("faultline-agent join", command).await };
-        let mut joins = JoinSet::new();
-        let mut services = Vec::new();
-        for provider in self.country.scenario.providers.clone() {
-            if provider.agents.is_empty() {
-                continue;
-            }
-            let (asn, count) = (provider.asn.get().to_string(), provider.agents.len().to_string());
-            let text =
-                self.operator(&["invite", "--country", &country, "--asn", &asn, "--count", &count]).await?;
-            let invites: Vec<&str> = text.split_whitespace().collect();
-            ensure!(invites.len() == provider.agents.len(), "faultline invite printed {text:?}");
-            for (invite, number) in invites.into_iter().zip(1..) {
-                let name = programs::agent_name(provider.asn, number);
-                let command = || self.country.as_subscriber(provider.asn, number, &self.programs.agent);
-                joins.spawn(finish(self.join(command(), &name, invite, false)));
-                services.push(self.agent(command(), &name));
-            }
-        }
-        for (control, number) in self.country.scenario.controls.clone().iter().zip(1..) {
-            let (asn, country) = (control.asn.get().to_string(), control.country.to_string());
-            let text = self.operator(&["invite", "--country", &country, "--asn", &asn, "--control"]).await?;
-            let name = format!("control-{number}");
-            let command = || self.country.as_control(number, &self.programs.agent);
-            joins.spawn(finish(self.join(command(), &name, text.trim(), true)));
-            services.push(self.agent(command(), &name));
-        }
-        while let Some(joined) = joins.join_next().await {
-            joined.context("joining an agent")??;
-        }
-        for service in &mut services {
-            service.start(false).await?;
-        }
-        self.agents = services;
-        Ok(())
-    }
-
-    fn join(&self, mut command: Command, name: &str, invite: &str, control: bool) -> Command {
-        command.env_remove("FAULTLINE_AGENT_HOME").arg("--home").arg(self.home(name));
-        command.args(["join", invite, "--accept-consent", "--budget", "standard"]);
-        if control {
-            command.arg("--control");
-        }
-        command
     }
 
     fn agent(&self, mut command: Command, name: &str) -> Service {
