@@ -49,11 +49,17 @@ impl Core {
             let entries = self.evidence_between(family, target, from, self.now);
             let Some(first) = run_start(&entries) else { continue };
             let run: Vec<Entry> = entries.into_iter().filter(|entry| entry.start >= first).collect();
-            let is_failing = run.len() >= 2 && share(run.iter().map(|e| e.class.is_anomaly())) >= CLEAR_RUN;
+            // What belongs to a service that is already said to fail need not be shown twice.
+            let is_known = self.is_service_open(family, target);
+            let least = if is_known { 1 } else { 2 };
+            let is_failing =
+                run.len() >= least && share(run.iter().map(|e| e.class.is_anomaly())) >= CLEAR_RUN;
             let is_fine = self.is_selective((family, target), first)
                 && self.store.is_control_fine(target, first, self.now)
                 && !self.is_standing(family, target);
-            if is_failing && is_fine {
+            if is_failing && is_fine && is_known {
+                self.raise_weak((family, target), first, Strength::Sparse);
+            } else if is_failing && is_fine {
                 total += self.uncapped(nulls, family, target, &run).max(0.0);
                 found.push((target, first));
             }
@@ -64,6 +70,14 @@ impl Core {
         for (target, first) in found {
             self.raise_weak((family, target), first, Strength::Sparse);
         }
+    }
+
+    /// Says whether an alarm is open on another target of the same service.
+    fn is_service_open(&self, family: FamilyNo, target: TargetNo) -> bool {
+        let service = &self.world.targets[target].service;
+        (0..self.world.targets.len()).any(|other| {
+            self.world.targets[other].service == *service && self.cells.has_open_alarm(family, other)
+        })
     }
 
     /// Raises a statement that is no verdict on a network.
