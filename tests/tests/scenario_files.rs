@@ -25,6 +25,14 @@ fn read(text: &str) -> Result<Scenario, ScenarioError> {
 }
 
 #[test]
+fn a_bare_file_name_finds_the_list_in_a_folder_above() {
+    let mut check = std::process::Command::new(env!("CARGO_BIN_EXE_country"));
+    let told = check.args(["check", "site-down.toml"]).current_dir(here("scenarios")).output();
+    let told = told.expect("the program runs");
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+}
+
+#[test]
 fn the_shipped_scenarios_are_sound() {
     let mut count = 0;
     for entry in fs::read_dir(here("scenarios")).expect("the folder is there") {

@@ -2,7 +2,7 @@
 
 use crate::connect;
 use crate::home::Home;
-use crate::output::{grouped, print, print_json, span};
+use crate::output::{counted, grouped, print, print_json, span};
 use crate::show::{Align, Table};
 use crate::trouble::Trouble;
 use anyhow::Result;
@@ -38,7 +38,8 @@ pub(super) async fn run(home: &Home, as_json: bool) -> Result<()> {
         table.row(&row(agent, at));
     }
     let connected = agents.iter().filter(|agent| agent.connected).count();
-    print(&format!("{}{} agents, {connected} connected\n", table.to_text(), agents.len()))
+    let all = counted(u64::try_from(agents.len()).unwrap_or(u64::MAX), "agent");
+    print(&format!("{}{all}, {connected} connected\n", table.to_text()))
 }
 
 fn key(agent: &Agent) -> (bool, &str, &str, &str) {

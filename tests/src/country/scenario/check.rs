@@ -128,9 +128,10 @@ fn build(notes: &mut Notes<'_>, path: &Path, file: raw::File) -> Option<Scenario
 
 /// Finds a file that a scenario names: beside the scenario, or in the nearest folder above it that has it.
 fn find_beside(scenario: &Path, name: &str) -> PathBuf {
-    let folder = scenario.parent().unwrap_or(Path::new(""));
-    let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-    absolute.ancestors().map(|a| a.join(name)).find(|p| p.exists()).unwrap_or_else(|| folder.join(name))
+    // The file's own path is made absolute, because that of its folder may be empty.
+    let absolute = std::path::absolute(scenario).unwrap_or_else(|_| scenario.to_owned());
+    let mut folders = absolute.ancestors().skip(1).map(|folder| folder.join(name));
+    folders.find(|path| path.exists()).unwrap_or_else(|| scenario.with_file_name(name))
 }
 
 fn chain(error: &crate::country::list::ListFileError) -> String {
