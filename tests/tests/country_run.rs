@@ -17,9 +17,12 @@ const CLI: &str = r#"shift 2
 case "$1" in
   invite) n=1; while [ $# -gt 0 ]; do [ "$1" = --count ] && n=$2; shift; done
           while [ "$n" -gt 0 ]; do echo "invite-$n"; n=$((n - 1)); done ;;
-  agents) echo '{"agents":[{"connected":true},{"connected":true},{"connected":true},{"connected":true}]}' ;;
+  agents) echo '{"agents":[{"connected":true},{"connected":true},{"connected":true},{"connected":true},{"connected":true}]}' ;;
   baseline) echo '[{"target":"https://x.com/"}]' ;;
 esac"#;
+
+/// Notes every start beside itself.
+const NOTES: &str = r#"echo "$0 $3" >>"${0%/*}/starts"; case "$3" in join) ;; *) exec sleep 3600 ;; esac"#;
 
 /// Fails to join the first two times, as on a machine that is too busy for its network.
 const LATECOMER: &str = r#"case "$3" in
@@ -56,8 +59,12 @@ fn scenario() -> PathBuf {
 }
 
 fn command(programs: &Path, arguments: &[&str]) -> Command {
+    run(&scenario(), programs, arguments)
+}
+
+fn run(scenario: &Path, programs: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(COUNTRY);
-    command.arg("run").arg(scenario()).arg("--programs").arg(programs).args(["--http", "127.0.0.1:0"]);
+    command.arg("run").arg(scenario).arg("--programs").arg(programs).args(["--http", "127.0.0.1:0"]);
     command.args(arguments);
     command
 }
@@ -159,6 +166,26 @@ fn an_agent_that_cannot_join_at_once_tries_again() {
     assert!(errors(&output).contains("try again") && errors(&output).contains("no route to host"));
     let tries = fs::read_to_string(programs.path().join("tries")).expect("written");
     assert!(tries.lines().count() > 4, "three agents and a control joined, two of them late: {tries}");
+}
+
+#[test]
+fn who_has_no_power_is_killed_and_started_again_when_it_is_back() {
+    if !is_possible() {
+        return;
+    }
+    let programs = programs(r#"echo coordinator >>"${0%/*}/starts"; echo '{"ready":true}'; exec sleep 3600"#);
+    fs::write(programs.path().join("faultline-agent"), format!("#!/bin/sh\n{NOTES}\n")).expect("written");
+    let dark = scenario().with_file_name("dark.toml");
+    let output = run(&dark, programs.path(), &["--json", "-"]).output().expect("runs");
+    assert!(output.status.success(), "{}", errors(&output));
+    let starts = fs::read_to_string(programs.path().join("starts")).expect("written");
+    let count = |what: &str| starts.lines().filter(|line| line.ends_with(what)).count();
+    assert_eq!(count("coordinator"), 2, "{starts}");
+    assert_eq!(count(" run"), 5 + 3, "four agents and a control, three of them twice: {starts}");
+    let result: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    let verdicts: Vec<_> =
+        result["truth"]["incidents"].as_array().into_iter().flatten().map(|i| i["verdict"].clone()).collect();
+    assert_eq!(verdicts, ["regional_outage", "coordinator_outage"]);
 }
 
 #[test]

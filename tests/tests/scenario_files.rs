@@ -119,6 +119,43 @@ const BAD: &[(&str, &str, &str, &str, &str)] = &[
     ("address = \"104.244.42.1\"", "address = \"192.0.2.1\"", "192.0.2.1", "address", "not public"),
     ("redirect = \"https://x.com/\"", "redirect = \"nowhere\"", "nowhere", "redirect", "not a URL"),
     ("seed = 7", "seed = ", "seed = ", "seed", ""),
+    (
+        "seed = 7",
+        "seed = 7\n[coordinator]\nhost = \"x.com\"",
+        "host = ",
+        "host",
+        "already the name of a site",
+    ),
+    ("seed = 7", "seed = 7\n[coordinator]\nhost = \"1.2.3.4\"", "host = ", "host", "no full host name"),
+    ("provider:Resets", "agent:Resets/2", "agent:Resets/2", "who", "agents 1 to 1"),
+    ("provider:Resets", "agent:Resets", "agent:Resets", "who", "none of"),
+    ("provider:Resets", "region:Punjab", "region:Punjab", "who", "no [[provider]]"),
+    ("provider:Resets", "mobile", "who = \"mobile\"", "who", "this access"),
+    ("provider:Resets", "coordinator", "sni_reset", "how", "belong together"),
+    ("how = \"blackhole\"", "how = \"coordinator_down\"", "coordinator_down", "how", "belong together"),
+    ("whom = \"service:x\"", "whom = \"coordinator\"", "sni_reset", "how", "the coordinator has none"),
+    ("whom = \"service:x\"", "whom = \"foreign\"", "sni_reset", "how", "told by addresses"),
+    ("whom = \"service:x\"", "whom = [\"foreign\", \"x.com\"]", "foreign", "whom", "stands alone"),
+    ("how = \"sni_drop\"", "how = \"power_cut\"", "power_cut", "whom", "takes everything"),
+    ("delay_ms = 20", "landmarks = [\"x.com\"]", "landmarks", "landmarks", "occurs twice"),
+    ("delay_ms = 20", "rate_kbit_s = 1", "rate_kbit_s", "rate_kbit_s", "between 16 and"),
+    (
+        "seed = 7",
+        "seed = 7\n[[hosting]]\nasn = 23888\nname = \"NTC\"\nupstream = 1",
+        "upstream = 1",
+        "upstream",
+        "no [[gateway]]",
+    ),
+    (
+        "seed = 7",
+        "seed = 7\n[[hosting]]\nasn = 23674\nname = \"NTC\"\nupstream = 17557",
+        "asn = 23674",
+        "asn",
+        "already",
+    ),
+    ("title = \"Surf Safely\"", "inside = \"Nowhere\"", "inside", "inside", "no [[provider]] or [[hosting]]"),
+    ("title = \"Surf Safely\"", "inside = \"Forges\"", "address", "address", "where the site stands"),
+    ("title = \"Surf Safely\"", "canary = true", "host", "canary", "within the country"),
 ];
 
 #[test]
@@ -167,8 +204,19 @@ fn verdict(name: &str) -> Vec<Verdict> {
 
 #[test]
 fn verdicts_follow_from_the_rules() {
-    for name in ["pakistan-2024-01-20.toml", "nayatel-sni-reset.toml", "site-down.toml", "one-agent-isp.toml"]
-    {
+    for name in [
+        "pakistan-2024-01-20.toml",
+        "nayatel-sni-reset.toml",
+        "site-down.toml",
+        "one-agent-isp.toml",
+        "two-isps-one-gateway.toml",
+        "line-cut.toml",
+        "mobile-off.toml",
+        "national-shutdown.toml",
+        "coordinator-blocked.toml",
+        "foreign-cut.toml",
+        "coordinator-down.toml",
+    ] {
         let mut scenario = shipped(name);
         let expected: Vec<Verdict> = scenario.expect.iter().flatten().map(|expect| expect.verdict).collect();
         scenario.expect = None;
@@ -205,6 +253,21 @@ fn a_gateways_rule_concerns_those_who_reach_the_host_through_it() {
         assert!(numbers.contains(&single_homed), "{numbers:?}");
     }
     assert!(!numbers.contains(&23674), "{numbers:?}");
+}
+
+#[test]
+fn a_block_at_a_gateway_names_it_and_a_cut_names_no_targets() {
+    let at = |name: &str| truth(&shipped(name), Timestamp::from_unix_ms(0), 0).incidents.remove(0);
+    let block = at("two-isps-one-gateway.toml");
+    let numbers: Vec<u32> = block.asns.iter().map(|asn| asn.get()).collect();
+    assert_eq!((numbers, block.transit.map(Asn::get)), (vec![38264, 135_407], Some(38193)));
+    let cut = at("foreign-cut.toml");
+    assert_eq!((cut.asns.len(), cut.targets.len()), (8, 0));
+    let down = at("coordinator-down.toml");
+    assert_eq!(
+        (down.asns.len(), down.onset, down.end),
+        (0, Timestamp::from_unix_ms(60_000), Some(Timestamp::from_unix_ms(360_000)))
+    );
 }
 
 #[test]

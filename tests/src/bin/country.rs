@@ -1,8 +1,8 @@
 //! `country`: an emulated country to run Faultline in, on this machine, without touching its network.
 
-use anyhow::{Context, Result, bail};
-use clap::{Args, Parser, Subcommand};
-use faultline_tests::country::launch::{self, Inner, Job, Line, Report, RunOptions, Stopper, Task};
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use faultline_tests::country::launch::{self, Inner, Job, Line, Place, Report, RunOptions, Stopper, Task};
 use faultline_tests::country::scenario::Scenario;
 use faultline_tests::country::score::{RunResult, score};
 use faultline_tests::country::visit::{Visit, visit};
@@ -12,11 +12,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
+use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 /// A scenario file that cannot be used (EX_CONFIG).
 const BAD_SCENARIO: u8 = 78;
+/// Between two visits that wait for a change.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Emulates a country's internet in network namespaces and runs Faultline in it.
 #[derive(Parser)]
@@ -43,17 +46,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Gives you a shell, or runs a command, as a provider's subscriber.
-    Shell {
-        /// The scenario file.
-        file: PathBuf,
-        /// The provider, by name or ASN.
-        #[arg(long)]
-        provider: String,
-        /// The command; a shell when there is none.
-        #[arg(last = true)]
-        command: Vec<String>,
-    },
+    /// Gives you a shell, or runs a command, as a provider's subscriber or outside the country.
+    Shell(ShellArgs),
     /// Visits a page and says, as JSON, at which step it failed; for use in a country's shell.
     Visit(VisitArgs),
     /// Asks a resolver for a name many times at once, and counts the answers; for use in a country's shell.
@@ -123,6 +117,24 @@ struct RunArgs {
 }
 
 #[derive(Args)]
+struct ShellArgs {
+    /// The scenario file.
+    file: PathBuf,
+    /// The provider whose subscriber you are, by name or ASN.
+    #[arg(long, required_unless_present = "control")]
+    provider: Option<String>,
+    /// The agent on whose line you are, from 1; without it you have a line of your own.
+    #[arg(long, default_value_t = 0, requires = "provider")]
+    agent: usize,
+    /// The control that you are, from 1.
+    #[arg(long, conflicts_with = "provider")]
+    control: Option<usize>,
+    /// The command; a shell when there is none.
+    #[arg(last = true)]
+    command: Vec<String>,
+}
+
+#[derive(Args)]
 struct VisitArgs {
     /// The pages.
     #[arg(required = true)]
@@ -145,6 +157,18 @@ struct VisitArgs {
     /// Visits each page so many times.
     #[arg(long, default_value_t = 1)]
     times: u32,
+    /// Visits each page again and again until it comes to this, and says what came of the last visit.
+    #[arg(long)]
+    until: Option<Until>,
+}
+
+/// What a visit comes to.
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Until {
+    /// The page came.
+    Ok,
+    /// Something failed.
+    Failed,
 }
 
 fn main() -> ExitCode {
@@ -162,7 +186,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Check { file } => Ok(read(&file).map_or_else(|code| code, |scenario| describe(&scenario))),
         Command::Run(args) => run_scenario(args),
         Command::Score { result, json } => judge(&result, json),
-        Command::Shell { file, provider, command } => shell(&file, provider, command),
+        Command::Shell(args) => shell(args),
         Command::Visit(args) => runtime()?.block_on(visits(args)),
         Command::Ask { host, resolver, times, patience_ms } => {
             let asking = ask::ask(resolver, &host, times, Duration::from_millis(patience_ms));
@@ -219,8 +243,8 @@ fn run_scenario(args: RunArgs) -> Result<ExitCode> {
     if let Err(code) = read(&args.file) {
         return Ok(code);
     }
-    let job = job(&args.file, Task::Shell { provider: String::new(), command: Vec::new() })?;
-    let beside = job.program.parent().unwrap_or(Path::new(".")).to_owned();
+    let program = program()?;
+    let beside = program.parent().unwrap_or(Path::new(".")).to_owned();
     let listener = launch::listen(args.http)?;
     let options = RunOptions {
         programs: launch::absolute(&args.programs.unwrap_or(beside)),
@@ -233,7 +257,7 @@ fn run_scenario(args: RunArgs) -> Result<ExitCode> {
         seed: args.seed,
         work: args.work.as_deref().map(launch::absolute),
     };
-    let inner = Inner::start(&Job { task: Task::Run(options), ..job }, Some(listener))?;
+    let inner = Inner::start(&job(&args.file, Task::Run(options))?, Some(listener))?;
     end_on_signal(inner.stopper()?, Stopper::stop)?;
     let mut written = Ok(());
     let status = inner.wait(|report| {
@@ -270,28 +294,43 @@ fn judge(result: &Path, json: bool) -> Result<ExitCode> {
     Ok(if score.pass { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn shell(file: &Path, provider: String, command: Vec<String>) -> Result<ExitCode> {
-    let scenario = match read(file) {
+fn shell(args: ShellArgs) -> Result<ExitCode> {
+    let scenario = match read(&args.file) {
         Ok(scenario) => scenario,
         Err(code) => return Ok(code),
     };
-    if scenario.provider(&provider).is_none() {
-        let names: Vec<_> = scenario.providers.iter().map(|p| format!("{} ({})", p.name, p.asn)).collect();
-        bail!("no provider is {provider:?}; there are {}", names.join(", "));
-    }
-    if command.is_empty() && !std::io::stdin().is_terminal() {
+    let place = place(&scenario, &args)?;
+    if args.command.is_empty() && !std::io::stdin().is_terminal() {
         bail!("a shell needs a terminal; name a command: country shell FILE --provider NAME -- COMMAND");
     }
-    let task = Task::Shell { provider, command };
-    let inner = Inner::start(&job(file, task)?, None)?;
+    let task = Task::Shell { place, command: args.command };
+    let inner = Inner::start(&job(&args.file, task)?, None)?;
     end_on_signal(inner.stopper()?, |stopper| stopper.end())?;
     let status = inner.wait(|_| {})?;
     Ok(exit_code(status))
 }
 
+fn place(scenario: &Scenario, args: &ShellArgs) -> Result<Place> {
+    if let Some(number) = args.control {
+        let count = scenario.controls.len();
+        ensure!((1..=count).contains(&number), "there are {count} controls, counted from 1");
+        return Ok(Place::Control(number));
+    }
+    let name = args.provider.clone().unwrap_or_default();
+    let Some(provider) = scenario.provider(&name) else {
+        let names: Vec<_> = scenario.providers.iter().map(|p| format!("{} ({})", p.name, p.asn)).collect();
+        bail!("no provider is {name:?}; there are {}", names.join(", "));
+    };
+    ensure!(args.agent <= provider.agents.len(), "{} has {} agents", provider.name, provider.agents.len());
+    Ok(Place::Subscriber { provider: name, agent: args.agent })
+}
+
 fn job(file: &Path, task: Task) -> Result<Job> {
-    let program = std::env::current_exe().context("finding the country binary")?;
-    Ok(Job { scenario: launch::absolute(file), program, task })
+    Ok(Job { scenario: launch::absolute(file), program: program()?, task })
+}
+
+fn program() -> Result<PathBuf> {
+    std::env::current_exe().context("finding the country binary")
 }
 
 fn exit_code(status: std::process::ExitStatus) -> ExitCode {
@@ -337,15 +376,20 @@ async fn visits(args: VisitArgs) -> Result<ExitCode> {
     let mut failed = false;
     for url in &args.urls {
         for _ in 0..args.times {
-            let visited = visit(&Visit {
+            let plan = Visit {
                 url: url.clone(),
                 roots: args.roots.clone(),
                 address: args.address,
                 resolver: args.resolver,
                 split: args.split,
                 patience: Duration::from_millis(args.patience_ms),
-            })
-            .await;
+            };
+            let mut visited = visit(&plan).await;
+            let mut pause = interval(PAUSE);
+            while args.until.is_some_and(|until| (until == Until::Failed) != visited.failed.is_some()) {
+                pause.tick().await;
+                visited = visit(&plan).await;
+            }
             failed |= visited.failed.is_some();
             println!("{}", serde_json::to_string(&visited).context("writing the outcome")?);
         }

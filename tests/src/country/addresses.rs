@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 /// A text that is no usable prefix.
@@ -26,6 +26,12 @@ impl Prefix {
     pub const fn new(address: Ipv4Addr, length: u32) -> Self {
         let mask = if length == 0 { 0 } else { u32::MAX << (32 - length) };
         Self { first: address.to_bits() & mask, length }
+    }
+
+    /// Returns how many leading bits its addresses share.
+    #[must_use]
+    pub const fn length(self) -> u32 {
+        self.length
     }
 
     /// Returns the address at an offset from the first.
@@ -106,6 +112,41 @@ pub fn is_public(address: Ipv4Addr) -> bool {
     !reserved
 }
 
+/// The first 96 bits of every IPv6 address in the emulated internet; the last 32 are the host's IPv4 address. So
+/// whatever is true of one address, a rule for instance, is true of its companion.
+const SIX: u128 = 0x2a0e_4000 << 96;
+/// How much longer a prefix of companions is than that of the IPv4 addresses.
+pub const SIX_LENGTH: u32 = 96;
+
+/// Returns the IPv6 companion of an address.
+#[must_use]
+pub fn six(address: Ipv4Addr) -> Ipv6Addr {
+    Ipv6Addr::from_bits(SIX | u128::from(address.to_bits()))
+}
+
+/// Returns the IPv4 address of a host that is reached at an address of either family; `None` for foreign ones.
+#[must_use]
+pub fn four(address: IpAddr) -> Option<Ipv4Addr> {
+    match address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(address) if address.to_bits() & !0xffff_ffff == SIX => {
+            let octets = address.octets();
+            Some(Ipv4Addr::new(octets[12], octets[13], octets[14], octets[15]))
+        }
+        IpAddr::V6(address) => address.to_ipv4_mapped(),
+    }
+}
+
+/// Returns an address, and its companion where hosts have one.
+#[must_use]
+pub fn both(address: Ipv4Addr, has_six: bool) -> Vec<IpAddr> {
+    let mut addresses = vec![IpAddr::V4(address)];
+    if has_six {
+        addresses.push(IpAddr::V6(six(address)));
+    }
+    addresses
+}
+
 /// Deals out addresses of the outside world, never one that is taken.
 #[derive(Debug)]
 pub struct Pool {
@@ -165,6 +206,15 @@ mod tests {
             assert!(!is_public(bad.parse().expect("valid")), "{bad}");
         }
         assert!(is_public(Ipv4Addr::new(8, 8, 8, 8)));
+    }
+
+    #[test]
+    fn a_companion_leads_back_to_its_address() {
+        let address = Ipv4Addr::new(104, 244, 42, 1);
+        assert_eq!(six(address).to_string(), "2a0e:4000::68f4:2a01");
+        assert_eq!(four(six(address).into()), Some(address));
+        assert_eq!(four(Ipv6Addr::LOCALHOST.into()), None);
+        assert_eq!(both(address, false), [IpAddr::V4(address)]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub enum ChaosError {
 }
 
 /// Who is killed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Victim {
     /// The coordinator.

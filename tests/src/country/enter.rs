@@ -1,7 +1,7 @@
 //! What the country's first process does with its job.
 
 use super::inside::Country;
-use super::launch::{Job, LaunchError, Report, Task};
+use super::launch::{Job, LaunchError, Place, Report, Task};
 use super::progress::sentence;
 use super::run::{Ended, Run};
 use super::scenario::Scenario;
@@ -27,7 +27,7 @@ pub async fn enter(job: Job, stop: CancellationToken, send: &mut Send<'_>) -> Re
     let country = Country::build(scenario, job.program).await?;
     match job.task {
         Task::Run(options) => run(Run::new(country, options)?, stop, send).await,
-        Task::Shell { provider, command } => shell(country, &provider, &command, stop).await,
+        Task::Shell { place, command } => shell(country, &place, &command, stop).await,
     }
 }
 
@@ -54,24 +54,30 @@ async fn run(mut run: Run, stop: CancellationToken, send: &mut Send<'_>) -> Resu
     Ok(code)
 }
 
-/// Runs a command, or a shell, as a provider's subscriber while the timeline runs.
+/// Runs a command, or a shell, somewhere in the country while the timeline runs.
 async fn shell(
     mut country: Country,
-    provider: &str,
+    place: &Place,
     command: &[String],
     stop: CancellationToken,
 ) -> Result<ExitCode> {
-    let asn = country.scenario.provider(provider).context("the provider was found before")?.asn;
+    country.stand_in_for_coordinator().await?;
     country.start_timeline(now_ms()).await?;
     if command.is_empty() {
-        greet(&country.scenario, provider);
+        greet(&country.scenario, place);
     }
     let shell = std::env::var("SHELL").unwrap_or_else(|_| "/bin/sh".into());
     let (program, arguments) = match command {
         [program, arguments @ ..] => (program.as_str(), arguments),
         [] => (shell.as_str(), &[][..]),
     };
-    let mut child = country.as_subscriber(asn, 0, Path::new(program));
+    let mut child = match place {
+        Place::Subscriber { provider, agent } => {
+            let asn = country.scenario.provider(provider).context("the provider was found before")?.asn;
+            country.as_subscriber(asn, *agent, Path::new(program))
+        }
+        Place::Control(number) => country.as_control(*number, Path::new(program)),
+    };
     child.args(arguments).kill_on_drop(true);
     child.env("SSL_CERT_FILE", &country.roots).env("CURL_CA_BUNDLE", &country.roots);
     // Standard input is the connection to the outer process; people type on the terminal.
@@ -86,10 +92,19 @@ async fn shell(
 }
 
 /// Tells people where they are and what is going to happen.
-fn greet(scenario: &Scenario, provider: &str) {
-    if let Some(provider) = scenario.provider(provider) {
-        let (name, asn, resolver) = (&provider.name, provider.asn, provider.resolver);
-        eprintln!("You are a subscriber of {name} ({asn}); its resolver is {resolver}. Leave with exit.");
+fn greet(scenario: &Scenario, place: &Place) {
+    match place {
+        Place::Subscriber { provider, .. } => {
+            if let Some(provider) = scenario.provider(provider) {
+                let (name, asn, resolver) = (&provider.name, provider.asn, provider.resolver);
+                eprintln!(
+                    "You are a subscriber of {name} ({asn}); its resolver is {resolver}. Leave with exit."
+                );
+            }
+        }
+        Place::Control(number) => {
+            eprintln!("You are control {number}, outside the country. Leave with exit.");
+        }
     }
     for rule in &scenario.rules {
         let (from, to) = (rule.from.as_secs(), rule.to.as_secs());

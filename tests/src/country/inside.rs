@@ -4,11 +4,11 @@ use super::netns::{self, Layout, NetnsError};
 use super::roles::{Role, RoleError, Running};
 use super::scenario::{Provider, Scenario};
 use super::timeline::{Part, orders};
+use super::world::certificates::{AuthorityPem, CertificateError};
 use super::world::dns::Zone;
-use super::{middlebox, resolver, world};
+use super::{blueprint, middlebox, resolver};
 use faultline_model::Asn;
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use tokio::process::Command;
 
@@ -27,6 +27,9 @@ pub enum InsideError {
     /// The namespaces cannot be laid out.
     #[error("laying out the country")]
     Layout(#[source] NetnsError),
+    /// The world's certificate authority cannot be made.
+    #[error("making the world's certificate authority")]
+    Authority(#[source] CertificateError),
     /// A part does not run.
     #[error("starting the country's parts")]
     Part(#[source] RoleError),
@@ -43,6 +46,7 @@ pub struct Country {
     pub dir: PathBuf,
     /// The certificate that everybody in it trusts for measured sites.
     pub roots: PathBuf,
+    authority: AuthorityPem,
     program: PathBuf,
     parts: Vec<(Part, Running)>,
 }
@@ -58,7 +62,8 @@ impl Country {
         let roots = dir.join("roots.pem");
         std::fs::create_dir_all(&dir).map_err(|e| InsideError::Write(dir.clone(), e))?;
         Layout::plan(&scenario).build().await.map_err(InsideError::Layout)?;
-        let mut country = Self { scenario, dir, roots, program, parts: Vec::new() };
+        let authority = AuthorityPem::generate().map_err(InsideError::Authority)?;
+        let mut country = Self { scenario, dir, roots, authority, program, parts: Vec::new() };
         country.resolver_configurations()?;
         country.start_parts().await?;
         Ok(country)
@@ -119,7 +124,7 @@ impl Country {
 
     /// Writes one resolver configuration per provider, and one for everybody outside.
     fn resolver_configurations(&self) -> Result<(), InsideError> {
-        let public = resolver_addresses(&self.scenario).first().copied();
+        let public = blueprint::resolver_addresses(&self.scenario).into_keys().next();
         let outside = public.map(|address| (netns::OUTSIDE.to_owned(), address));
         let own = self.scenario.providers.iter().map(|p| (netns::provider(p.asn), p.resolver));
         for (name, address) in own.chain(outside) {
@@ -131,41 +136,35 @@ impl Country {
     }
 
     async fn start_parts(&mut self) -> Result<(), InsideError> {
-        let zone = zone(&self.scenario);
-        self.start_world(&zone).await?;
+        let zone = blueprint::zone(&self.scenario);
+        self.start_outside().await?;
         for provider in self.scenario.providers.clone() {
             self.start_provider(&provider, &zone).await?;
         }
-        let inside: Vec<_> = self.scenario.providers.iter().map(|p| p.prefix).collect();
+        let hosts = self.scenario.sites.iter().filter_map(|site| site.inside);
+        for network in hosts.collect::<BTreeSet<Asn>>() {
+            let config = blueprint::inside(&self.scenario, &self.authority, network);
+            let (name, namespace) = (format!("sites in {network}"), netns::sites_in(&self.scenario, network));
+            self.start(Part::Sites, &name, &namespace, &Role::World(config)).await?;
+        }
         for gateway in self.scenario.gateways.clone() {
-            if !orders(&self.scenario, Part::Gateway(gateway.asn), 0).is_empty() {
-                let mut config =
-                    middlebox::Config::new(Default::default(), inside.clone(), self.seed(gateway.asn));
+            let part = Part::Gateway(gateway.asn);
+            if !orders(&self.scenario, part, 0).is_empty() {
+                let inside = self.scenario.domestic();
+                let mut config = middlebox::Config::new(Default::default(), inside, self.seed(gateway.asn));
                 config.outward_only = true;
                 let (name, namespace) =
                     (format!("middlebox of {}", gateway.name), netns::gateway(gateway.asn));
-                let part = Part::Gateway(gateway.asn);
                 self.start(part, &name, &namespace, &Role::Middlebox(config)).await?;
             }
         }
         Ok(())
     }
 
-    async fn start_world(&mut self, zone: &Zone) -> Result<(), InsideError> {
-        let resolvers = &self.scenario.list.resolvers;
-        let config = world::Config {
-            contents: self.scenario.sites.iter().map(|s| (s.host.clone(), s.content.clone())).collect(),
-            resolver_hosts: resolvers
-                .iter()
-                .filter_map(|r| r.doh_url.host_str())
-                .map(str::to_owned)
-                .collect(),
-            resolver_addresses: resolver_addresses(&self.scenario),
-            zone: zone.clone(),
-        };
+    async fn start_outside(&mut self) -> Result<(), InsideError> {
+        let config = blueprint::outside(&self.scenario, &self.authority);
         self.start(Part::Sites, "world", netns::OUTSIDE, &Role::World(config)).await?;
-        let authority = self.parts.last().and_then(|(_, running)| running.ready.authority_pem.clone());
-        std::fs::write(&self.roots, authority.unwrap_or_default())
+        std::fs::write(&self.roots, &self.authority.certificate)
             .map_err(|e| InsideError::Write(self.roots.clone(), e))?;
         if !orders(&self.scenario, Part::Sites, 0).is_empty() {
             let all = vec![super::addresses::Prefix::ALL];
@@ -173,6 +172,15 @@ impl Country {
             self.start(Part::Sites, "sites' middlebox", netns::OUTSIDE, &Role::Middlebox(config)).await?;
         }
         Ok(())
+    }
+
+    /// Puts a page where the coordinator would be, for people who look around without Faultline.
+    ///
+    /// # Errors
+    /// Fails when it cannot be started.
+    pub async fn stand_in_for_coordinator(&mut self) -> Result<(), InsideError> {
+        let config = blueprint::stand_in(&self.scenario, &self.authority);
+        self.start(Part::Sites, "coordinator's stand-in", netns::COORDINATOR, &Role::World(config)).await
     }
 
     async fn start_provider(&mut self, provider: &Provider, zone: &Zone) -> Result<(), InsideError> {
@@ -204,22 +212,6 @@ impl Country {
     fn seed(&self, asn: Asn) -> u64 {
         self.scenario.seed.wrapping_mul(1_000_003).wrapping_add(asn.get().into())
     }
-}
-
-fn resolver_addresses(scenario: &Scenario) -> BTreeSet<Ipv4Addr> {
-    let addresses = scenario.list.resolvers.iter().map(|resolver| resolver.udp.ip());
-    addresses.filter_map(|a| if let IpAddr::V4(address) = a { Some(address) } else { None }).collect()
-}
-
-fn zone(scenario: &Scenario) -> Zone {
-    let mut names: BTreeMap<String, Ipv4Addr> = BTreeMap::new();
-    for resolver in &scenario.list.resolvers {
-        if let (Some(host), IpAddr::V4(address)) = (resolver.doh_url.host_str(), resolver.doh_address.ip()) {
-            names.insert(host.to_owned(), address);
-        }
-    }
-    names.extend(scenario.sites.iter().map(|site| (site.host.clone(), site.address)));
-    Zone(names)
 }
 
 /// Covers `/run` by memory of our own, so that names of namespaces and files are nobody else's, and shows the

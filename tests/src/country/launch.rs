@@ -69,11 +69,25 @@ pub enum Task {
     Run(RunOptions),
     /// Give somebody a shell, or run a command.
     Shell {
-        /// The provider, by name or ASN.
-        provider: String,
+        /// Where.
+        place: Place,
         /// The command; empty for a shell.
         command: Vec<String>,
     },
+}
+
+/// A place in the country, or outside it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Place {
+    /// A subscriber of a provider: an agent's host, counted from 1, or the host for shells, 0.
+    Subscriber {
+        /// The provider, by name or ASN.
+        provider: String,
+        /// The agent.
+        agent: usize,
+    },
+    /// A control, counted from 1.
+    Control(usize),
 }
 
 /// How to run Faultline in the country.

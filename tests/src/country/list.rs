@@ -3,10 +3,14 @@
 //! The file is the one that operators push. Keys that only agents and coordinator care about are passed over
 //! here; `faultline list push` checks the whole.
 
-use faultline_model::{Role, Target};
+use super::scenario::Scenario;
+use faultline_model::{Role, Target, TaskList};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+
+/// The service of domestic canaries in a run's own list.
+pub const DOMESTIC: &str = "domestic";
 
 /// Why a list cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -124,4 +128,48 @@ impl List {
         let own = self.targets.iter().filter(|t| t.service == service);
         own.map(|t| t.target.host().to_owned()).collect()
     }
+}
+
+/// Writes the list of a run: the file as it is, with the country's landmarks and domestic canaries after it.
+///
+/// # Errors
+/// Fails when the file cannot be read any more.
+pub fn for_run(scenario: &Scenario) -> Result<String, ListFileError> {
+    let path = &scenario.list.path;
+    let mut text =
+        std::fs::read_to_string(path).map_err(|source| ListFileError::Read { path: path.clone(), source })?;
+    if !knows_landmarks() {
+        return Ok(text);
+    }
+    let country = scenario.country;
+    for landmark in &scenario.landmarks {
+        let (host, asn) = (&landmark.host, landmark.asn.get());
+        text.push_str(&format!(
+            "\n[[landmark]]\nurl = \"https://{host}/\"\ncountry = \"{country}\"\nasn = {asn}\n"
+        ));
+    }
+    let canaries: Vec<_> = scenario.list.targets.iter().filter(|listed| listed.service == DOMESTIC).collect();
+    if let [first, ..] = canaries.as_slice() {
+        let (name, category) = (&first.service_name, &first.category);
+        text.push_str(&format!(
+            "\n[[service]]\nid = \"{DOMESTIC}\"\nname = \"{name}\"\ncategory = \"{category}\"\ndomestic = \"{country}\"\n"
+        ));
+    }
+    for canary in canaries {
+        let url = canary.target.as_str();
+        text.push_str(&format!("[[service.target]]\nurl = \"{url}\"\nrole = \"site\"\n"));
+    }
+    Ok(text)
+}
+
+/// Says whether lists of the model that we are built with have landmarks and domestic services.
+fn knows_landmarks() -> bool {
+    let list = serde_json::json!({
+        "name": "trial", "version": 1,
+        "issued_at": "2024-01-20T13:40:00Z", "expires_at": "2024-01-21T13:40:00Z",
+        "limits": {"cell_period_s": 300, "min_interval_s": 60, "confirmations_per_target": 2},
+        "resolvers": [], "targets": [],
+        "landmarks": [{"target": "https://nayatel.com/", "country": "PK", "asn": 23674}],
+    });
+    serde_json::from_value::<TaskList>(list).is_ok()
 }

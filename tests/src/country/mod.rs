@@ -9,6 +9,7 @@
 
 pub mod addresses;
 pub mod ask;
+pub mod blueprint;
 pub mod chaos;
 pub mod enter;
 pub mod inside;

@@ -2,6 +2,7 @@
 
 use super::scenario::{How, Rule, Scenario, Who, Whom};
 use super::timeline::now_ms;
+use faultline_model::Access;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -121,7 +122,16 @@ pub fn sentence(scenario: &Scenario, rule: &Rule) -> String {
         Who::Providers(asns) => asns.iter().map(|asn| name(*asn)).collect::<Vec<_>>().join(", "),
         Who::Gateway(asn) => format!("gateway {}", name(*asn)),
         Who::Nation => "every provider".to_owned(),
+        Who::Access(access) => {
+            format!("every {} provider", if *access == Access::Mobile { "mobile" } else { "fixed" })
+        }
+        Who::Region(region) => format!("region {region}"),
+        Who::Agents(seats) => {
+            let names = seats.iter().map(|seat| format!("agent {} of {}", seat.number, name(seat.asn)));
+            names.collect::<Vec<_>>().join(", ")
+        }
         Who::Site => "the site".to_owned(),
+        Who::Coordinator => "the coordinator".to_owned(),
     };
     let how = match rule.how {
         How::DnsForge(Some(address)) => format!("DNS forged to {address}"),
@@ -131,11 +141,16 @@ pub fn sentence(scenario: &Scenario, rule: &Rule) -> String {
         How::SniReset => "TLS reset by server name".to_owned(),
         How::SniDrop => "TLS swallowed by server name".to_owned(),
         How::Blackhole => "nothing gets through".to_owned(),
+        How::PowerCut => "no power".to_owned(),
+        How::CoordinatorDown => "its program is down".to_owned(),
         How::SiteGone => "down for everybody, silent".to_owned(),
         How::SiteRefuses => "down for everybody, refusing".to_owned(),
     };
     match &rule.whom {
         Whom::Everything => format!("{who}: {how}"),
+        Whom::Coordinator if rule.who == Who::Coordinator => format!("{who}: {how}"),
+        Whom::Coordinator => format!("{who}: {how}: the coordinator"),
+        Whom::Foreign => format!("{who}: {how}: everything foreign"),
         Whom::Named { hosts, addresses } => {
             let addresses = addresses.iter().map(ToString::to_string);
             let whom: Vec<String> = names(scenario, hosts).into_iter().chain(addresses).collect();

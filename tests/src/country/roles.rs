@@ -1,7 +1,7 @@
 //! The parts of the country as processes: how they are told what to be, and how they are watched.
 //!
 //! A part is the `country` binary run as `country role`, within its namespace. The first line on its standard
-//! input is its [`Role`] as JSON; it answers with one line, [`Ready`], when it serves. Every further line is the
+//! input is its [`Role`] as JSON; it answers with the line `ready` when it serves. Every further line is the
 //! list of orders that replaces the one before. The end of the input ends the part.
 
 use super::timeline::{Order, Standing};
@@ -21,13 +21,6 @@ pub enum Role {
     Resolver(resolver::Config),
     /// All sites and public resolvers.
     World(world::Config),
-}
-
-/// What a part says when it serves.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Ready {
-    /// The world's certificate authority.
-    pub authority_pem: Option<String>,
 }
 
 /// Why a part does not play its role.
@@ -69,16 +62,16 @@ pub fn play() -> Result<(), RoleError> {
         Role::Middlebox(config) => {
             let failed = |source| RoleError::Serve("middlebox", source);
             let middlebox = middlebox::open(config, standing).map_err(failed)?;
-            say_ready(&Ready::default()).map_err(talk)?;
+            say_ready().map_err(talk)?;
             middlebox.run().map_err(failed)
         }
         Role::Resolver(config) => runtime()?.block_on(async {
-            say_ready(&Ready::default()).map_err(talk)?;
+            say_ready().map_err(talk)?;
             resolver::serve(config, standing).await.map_err(|e| RoleError::Serve("resolver", e))
         }),
         Role::World(config) => runtime()?.block_on(async {
-            let world = world::World::open(config).await.map_err(RoleError::World)?;
-            say_ready(&Ready { authority_pem: Some(world.authority_pem().to_owned()) }).map_err(talk)?;
+            let world = world::World::open(config, standing).await.map_err(RoleError::World)?;
+            say_ready().map_err(talk)?;
             world.serve().await.map_err(RoleError::World)
         }),
     }
@@ -103,10 +96,9 @@ fn obey(standing: &Standing) {
     std::process::exit(0);
 }
 
-fn say_ready(ready: &Ready) -> Result<(), std::io::Error> {
+fn say_ready() -> Result<(), std::io::Error> {
     let mut out = std::io::stdout().lock();
-    serde_json::to_writer(&mut out, ready)?;
-    out.write_all(b"\n")?;
+    out.write_all(b"ready\n")?;
     out.flush()
 }
 
@@ -115,8 +107,6 @@ fn say_ready(ready: &Ready) -> Result<(), std::io::Error> {
 pub struct Running {
     /// What it is, for messages.
     pub name: String,
-    /// What it said when it was ready.
-    pub ready: Ready,
     child: Child,
     orders: ChildStdin,
 }
@@ -135,9 +125,8 @@ impl Running {
         };
         send(&mut orders, role).await.map_err(talk)?;
         let line = BufReader::new(out).lines().next_line().await.map_err(talk)?;
-        let ready = line.ok_or_else(|| RoleError::Ended(name.to_owned()))?;
-        let ready = serde_json::from_str(&ready).map_err(RoleError::Nonsense)?;
-        Ok(Self { name: name.to_owned(), ready, child, orders })
+        line.ok_or_else(|| RoleError::Ended(name.to_owned()))?;
+        Ok(Self { name: name.to_owned(), child, orders })
     }
 
     /// Replaces the part's orders.

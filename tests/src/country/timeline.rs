@@ -3,6 +3,7 @@
 //! All moments follow from one start, so truth and packets agree to the millisecond; clocks are never scaled.
 //! A part gets its orders as one JSON line on standard input, once the start is known.
 
+use super::addresses::Prefix;
 use super::scenario::{How, Rule, Scenario, Who, Whom, is_under};
 use faultline_model::{Asn, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,10 @@ pub enum Act {
     SniReset,
     /// Connections' packets vanish once their ClientHello names the host.
     SniDrop,
+    /// A site answers visitors from the country with this status.
+    GeoBlock(u16),
+    /// A site presents somebody else's certificate.
+    BadCertificate,
 }
 
 /// One rule with its moments.
@@ -47,10 +52,23 @@ pub struct Order {
     pub hosts: Vec<String>,
     /// Addresses that it acts on.
     pub addresses: Vec<Ipv4Addr>,
-    /// It acts on everything.
-    pub everything: bool,
-    /// How.
+    /// How far it goes beyond names and addresses.
+    pub reach: Reach,
+    /// The subscribers that it is about; all of them when there are none.
+    pub subscribers: Vec<Ipv4Addr>,
+    /// What is done.
     pub act: Act,
+}
+
+/// How far an order goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reach {
+    /// The names and addresses that it lists.
+    Listed,
+    /// Every address but those of the country's own networks.
+    Foreign(Vec<Prefix>),
+    /// Everything.
+    Everything,
 }
 
 impl Order {
@@ -63,35 +81,73 @@ impl Order {
     /// Says whether the order means a host.
     #[must_use]
     pub fn means_host(&self, host: &str) -> bool {
-        self.everything || self.hosts.iter().any(|name| is_under(host, name))
+        self.reach == Reach::Everything || self.hosts.iter().any(|name| is_under(host, name))
     }
 
     /// Says whether the order means an address.
     #[must_use]
     pub fn means_address(&self, address: Ipv4Addr) -> bool {
-        self.everything || self.addresses.contains(&address)
+        match &self.reach {
+            Reach::Everything => true,
+            Reach::Foreign(own) => !own.iter().any(|prefix| prefix.contains(address)),
+            Reach::Listed => self.addresses.contains(&address),
+        }
+    }
+
+    /// Says whether the order is about a subscriber.
+    #[must_use]
+    pub fn means_subscriber(&self, address: Ipv4Addr) -> bool {
+        self.subscribers.is_empty() || self.subscribers.contains(&address)
     }
 }
 
 /// Lists the orders of one part when the timeline starts at `start_ms`.
 #[must_use]
 pub fn orders(scenario: &Scenario, part: Part, start_ms: i64) -> Vec<Order> {
-    scenario.rules.iter().filter(|rule| concerns(rule, part)).map(|r| order(scenario, r, start_ms)).collect()
+    scenario.rules.iter().filter_map(|rule| order(scenario, rule, part, start_ms)).collect()
 }
 
-fn concerns(rule: &Rule, part: Part) -> bool {
-    match (&rule.who, part) {
-        (Who::Providers(asns), Part::Provider(asn)) => asns.contains(&asn),
-        (Who::Nation, Part::Provider(_)) | (Who::Site, Part::Sites) => true,
-        (Who::Gateway(gateway), Part::Gateway(asn)) => *gateway == asn,
-        _ => false,
-    }
+fn order(scenario: &Scenario, rule: &Rule, part: Part, start_ms: i64) -> Option<Order> {
+    let subscribers = match (part, &rule.who) {
+        (Part::Provider(asn), who) => {
+            let provider = scenario.providers.iter().find(|provider| provider.asn == asn)?;
+            scenario.subscribers(who, provider)?
+        }
+        (Part::Gateway(asn), Who::Gateway(gateway)) if *gateway == asn => Vec::new(),
+        (Part::Sites, Who::Site) => Vec::new(),
+        _ => return None,
+    };
+    let act = act(&rule.how)?;
+    let (hosts, addresses) = subjects(scenario, &rule.whom);
+    let reach = match rule.whom {
+        Whom::Everything => Reach::Everything,
+        Whom::Foreign => Reach::Foreign(scenario.domestic()),
+        Whom::Named { .. } | Whom::Coordinator => Reach::Listed,
+    };
+    let (from_ms, to_ms) = (start_ms + millis(rule.from), start_ms + millis(rule.to));
+    Some(Order { from_ms, to_ms, hosts, addresses, reach, subscribers, act })
 }
 
-fn order(scenario: &Scenario, rule: &Rule, start_ms: i64) -> Order {
-    let (hosts, mut addresses) = match &rule.whom {
+/// Returns what the parts of the country do for a rule; `None` when it is carried out by the run.
+const fn act(how: &How) -> Option<Act> {
+    Some(match how {
+        How::DnsForge(address) => Act::Forge(*address),
+        How::AddressDrop | How::Blackhole | How::SiteGone => Act::Drop,
+        How::AddressRefuse | How::SiteRefuses => Act::Refuse,
+        How::SniReset => Act::SniReset,
+        How::SniDrop => Act::SniDrop,
+        How::PowerCut | How::CoordinatorDown => return None,
+    })
+}
+
+/// Lists the names and the addresses that are meant; a host's address is meant with it.
+fn subjects(scenario: &Scenario, whom: &Whom) -> (Vec<String>, Vec<Ipv4Addr>) {
+    let (hosts, mut addresses) = match whom {
         Whom::Named { hosts, addresses } => (hosts.clone(), addresses.clone()),
-        Whom::Everything => (Vec::new(), Vec::new()),
+        Whom::Coordinator => {
+            (scenario.coordinator_host.iter().cloned().collect(), vec![scenario.coordinator])
+        }
+        Whom::Foreign | Whom::Everything => return (Vec::new(), Vec::new()),
     };
     let meant = scenario.sites.iter().filter(|site| hosts.iter().any(|name| is_under(&site.host, name)));
     addresses.extend(meant.map(|site| site.address));
@@ -103,21 +159,7 @@ fn order(scenario: &Scenario, rule: &Rule, start_ms: i64) -> Order {
             addresses.push(address);
         }
     }
-    let act = match rule.how {
-        How::DnsForge(address) => Act::Forge(address),
-        How::AddressDrop | How::Blackhole | How::SiteGone => Act::Drop,
-        How::AddressRefuse | How::SiteRefuses => Act::Refuse,
-        How::SniReset => Act::SniReset,
-        How::SniDrop => Act::SniDrop,
-    };
-    Order {
-        from_ms: start_ms + millis(rule.from),
-        to_ms: start_ms + millis(rule.to),
-        hosts,
-        addresses,
-        everything: rule.whom == Whom::Everything,
-        act,
-    }
+    (hosts, addresses)
 }
 
 fn millis(span: Duration) -> i64 {

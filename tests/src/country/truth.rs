@@ -120,6 +120,10 @@ struct Effect<'a> {
 enum Kind {
     Block,
     Outage,
+    /// Only our own channel is blocked.
+    Channel,
+    /// Our own side is down.
+    Coordinator,
     SiteDown,
 }
 
@@ -161,24 +165,31 @@ fn incidents(scenario: &Scenario, start: Timestamp) -> Vec<TrueIncident> {
 }
 
 fn effect<'a>(scenario: &'a Scenario, rule: &'a Rule) -> Option<Effect<'a>> {
-    let kind = match (rule.how, &rule.whom) {
+    let kind = match (&rule.how, &rule.whom) {
         (How::SiteGone | How::SiteRefuses, _) => Kind::SiteDown,
-        (How::Blackhole, _) | (_, Whom::Everything) => Kind::Outage,
+        (How::CoordinatorDown, _) => Kind::Coordinator,
+        (_, Whom::Coordinator) => Kind::Channel,
+        (How::Blackhole | How::PowerCut, _) | (_, Whom::Everything | Whom::Foreign) => Kind::Outage,
         _ => Kind::Block,
     };
     let meant: Vec<_> = scenario.targets_of(&rule.whom).collect();
     let asns = scenario.providers.iter().filter(|provider| match &rule.who {
-        Who::Providers(asns) => asns.contains(&provider.asn),
+        Who::Gateway(gateway) if kind == Kind::Channel => {
+            upstream_for(provider, scenario.coordinator) == Some(*gateway)
+        }
         Who::Gateway(gateway) => meant.iter().any(|listed| {
             let address = scenario.address_of(listed.target.host());
             address.is_some_and(|address| upstream_for(provider, address) == Some(*gateway))
         }),
-        Who::Nation | Who::Site => true,
+        Who::Site => true,
+        // What happens to one line is that agent's own trouble and no incident.
+        Who::Agents(_) | Who::Coordinator => false,
+        who => scenario.subscribers(who, provider).is_some(),
     });
     let asns: BTreeSet<Asn> = asns.map(|provider| provider.asn).collect();
     let mut targets: BTreeSet<String> = meant.iter().map(|l| l.target.as_str().to_owned()).collect();
-    let about_targets = kind != Kind::Outage;
-    if asns.is_empty() || (about_targets && targets.is_empty()) {
+    let about_targets = matches!(kind, Kind::Block | Kind::SiteDown);
+    if (asns.is_empty() && kind != Kind::Coordinator) || (about_targets && targets.is_empty()) {
         return None;
     }
     if !about_targets {
@@ -204,9 +215,9 @@ fn incident(scenario: &Scenario, start: Timestamp, index: usize, group: &[Effect
         }
     }
     let ends = |to: &Duration| (*to < scenario.length).then_some(start + *to);
-    let first = times.values().map(|t| t.0).min().unwrap_or_default();
-    let last = times.values().map(|t| t.1).max().unwrap_or_default();
-    let mut ways: Vec<&str> = group.iter().map(|e| way(e.rule.how)).collect();
+    let first = group.iter().map(|effect| effect.rule.from).min().unwrap_or_default();
+    let last = group.iter().map(|effect| effect.rule.to).max().unwrap_or_default();
+    let mut ways: Vec<&str> = group.iter().map(|e| way(&e.rule.how)).collect();
     ways.dedup();
     let transit = group.iter().find_map(|e| match e.rule.who {
         Who::Gateway(asn) => Some(asn),
@@ -228,7 +239,7 @@ fn incident(scenario: &Scenario, start: Timestamp, index: usize, group: &[Effect
     }
 }
 
-const fn way(how: How) -> &'static str {
+const fn way(how: &How) -> &'static str {
     match how {
         How::DnsForge(_) => "dns_forge",
         How::AddressDrop => "address_drop",
@@ -236,6 +247,8 @@ const fn way(how: How) -> &'static str {
         How::SniReset => "sni_reset",
         How::SniDrop => "sni_drop",
         How::Blackhole => "blackhole",
+        How::PowerCut => "power_cut",
+        How::CoordinatorDown => "coordinator_down",
         How::SiteGone | How::SiteRefuses => "site_down",
     }
 }
@@ -245,14 +258,9 @@ fn verdict(scenario: &Scenario, group: &[Effect<'_>], asns: &BTreeSet<Asn>) -> V
     let all = meant.len() == scenario.providers.len() && meant.len() > 1;
     match group[0].kind {
         Kind::SiteDown => Verdict::TargetOutage,
-        Kind::Outage if all => Verdict::NationalShutdown,
-        Kind::Outage => {
-            let mobile = |p: &&Provider| p.access == Access::Mobile;
-            let cut = scenario.providers.iter().filter(mobile).count();
-            let only_mobile =
-                meant.iter().all(|p| p.access == Access::Mobile) && meant.len() == cut && cut > 1;
-            if only_mobile { Verdict::PartialShutdown } else { Verdict::IspOutage }
-        }
+        Kind::Coordinator => Verdict::CoordinatorOutage,
+        Kind::Channel => Verdict::ControlChannelBlock,
+        Kind::Outage => outage(scenario, group, &meant, all),
         Kind::Block if meant.iter().all(|p| p.agents.len() < AGENTS_NEEDED) => Verdict::InsufficientData,
         Kind::Block if all || is_national(scenario, &meant) => {
             if is_one_category(scenario, &group[0].targets) {
@@ -264,6 +272,21 @@ fn verdict(scenario: &Scenario, group: &[Effect<'_>], asns: &BTreeSet<Asn>) -> V
         Kind::Block if meant.len() > 1 => Verdict::MultiIspBlock,
         Kind::Block => Verdict::IspBlock,
     }
+}
+
+fn outage(scenario: &Scenario, group: &[Effect<'_>], meant: &[&Provider], all: bool) -> Verdict {
+    if group.iter().all(|effect| matches!(effect.rule.who, Who::Region(_))) {
+        return Verdict::RegionalOutage;
+    }
+    if all {
+        return Verdict::NationalShutdown;
+    }
+    let is_kind = |access: Access| {
+        let kind = scenario.providers.iter().filter(|p| p.access == access).count();
+        meant.iter().all(|p| p.access == access) && meant.len() == kind && kind > 1
+    };
+    let is_partial = is_kind(Access::Mobile) || is_kind(Access::Fixed);
+    if is_partial { Verdict::PartialShutdown } else { Verdict::IspOutage }
 }
 
 fn is_national(scenario: &Scenario, meant: &[&Provider]) -> bool {

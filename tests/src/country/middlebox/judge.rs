@@ -33,7 +33,10 @@ impl Judge {
     /// Decides about one packet.
     pub fn decide(&mut self, packet: &Packet<'_>, orders: &[&Order]) -> Decision {
         let outward = self.is_inside(packet.source);
-        let remote = if outward { packet.destination } else { packet.source };
+        let (own, remote) =
+            if outward { (packet.source, packet.destination) } else { (packet.destination, packet.source) };
+        let orders: Vec<&Order> =
+            orders.iter().filter(|order| order.means_subscriber(own)).copied().collect();
         let now = Instant::now();
         let key = key(packet, outward);
         // Connections are watched also while no order holds, so that a rule catches one that has just begun.
@@ -42,7 +45,7 @@ impl Judge {
             _ => None,
         };
         if outward || !self.outward_only {
-            for order in orders {
+            for order in &orders {
                 let meant = order.means_address(remote);
                 match order.act {
                     Act::Drop if meant => return Decision::Drop,
@@ -71,7 +74,7 @@ impl Judge {
                     self.flows.doom(key, now);
                     return Decision::Drop;
                 }
-                Act::Forge(_) | Act::Drop | Act::Refuse => {}
+                Act::Forge(_) | Act::Drop | Act::Refuse | Act::GeoBlock(_) | Act::BadCertificate => {}
             }
         }
         Decision::Pass
@@ -101,6 +104,7 @@ mod tests {
     use super::super::packet::tests::packet;
     use super::super::packet::{ACK, SYN, Segment};
     use super::*;
+    use crate::country::timeline::Reach;
 
     const INSIDE: [u8; 4] = [101, 50, 64, 100];
     const SITE: [u8; 4] = [151, 101, 0, 10];
@@ -116,7 +120,8 @@ mod tests {
             to_ms: i64::MAX,
             hosts: hosts.iter().map(|h| (*h).to_owned()).collect(),
             addresses: addresses.iter().map(|a| (*a).into()).collect(),
-            everything: hosts.is_empty() && addresses.is_empty(),
+            reach: if hosts.is_empty() && addresses.is_empty() { Reach::Everything } else { Reach::Listed },
+            subscribers: Vec::new(),
             act,
         }
     }

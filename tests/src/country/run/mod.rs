@@ -1,10 +1,12 @@
 //! Running Faultline in a country: programs up, timeline through, result out, programs down.
 
 mod enrol;
+mod power;
 
 use crate::country::chaos::{self, ChaosReport, Kill, Victim};
 use crate::country::inside::Country;
 use crate::country::launch::{Report, RunOptions};
+use crate::country::list;
 use crate::country::programs::{self, ProgramError, Programs, Service};
 use crate::country::progress::Progress;
 use crate::country::readers::{self, fetch};
@@ -14,6 +16,7 @@ use crate::country::truth::truth;
 use anyhow::{Context, Result, bail, ensure};
 use faultline_model::Timestamp;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -41,6 +44,8 @@ pub struct Run {
     relay: Service,
     /// Agents by provider and number, then the controls.
     agents: Vec<Service>,
+    /// Who is off because the scenario says so.
+    off: BTreeSet<Victim>,
     progress: Progress,
     incidents: Vec<Value>,
     kills: Vec<Kill>,
@@ -71,8 +76,20 @@ impl Run {
         let listener = options.http.and_then(|_| readers_listener());
         let relay = Service::new("relay", relay_command(&country), &logs).with_input(listener);
         let progress = Progress::new(options.quiet);
-        let (agents, incidents, kills) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { country, options, programs, work, coordinator, relay, agents, progress, incidents, kills })
+        let (agents, incidents, kills, off) = (Vec::new(), Vec::new(), Vec::new(), BTreeSet::new());
+        Ok(Self {
+            country,
+            options,
+            programs,
+            work,
+            coordinator,
+            relay,
+            agents,
+            off,
+            progress,
+            incidents,
+            kills,
+        })
     }
 
     /// Says whether the run goes on serving after its end.
@@ -124,7 +141,9 @@ impl Run {
         }
         let credential = self.work.join("coordinator/operator.json");
         self.operator(&["init", "--from", &credential.to_string_lossy()]).await?;
-        let list = self.country.scenario.list.path.clone();
+        let list = self.work.join("list.toml");
+        let text = list::for_run(&self.country.scenario).context("making the run's list")?;
+        std::fs::write(&list, text).with_context(|| format!("writing {}", list.display()))?;
         self.operator(&["list", "push", &list.to_string_lossy(), "--accept-over-budget"]).await?;
         Ok(())
     }
@@ -202,6 +221,7 @@ impl Run {
                 return Ok(());
             }
             self.check().await?;
+            self.follow_power(elapsed).await?;
             while kills.last().is_some_and(|kill| kill.at <= elapsed) {
                 if let Some(kill) = kills.pop() {
                     self.kill(kill).await?;
@@ -224,16 +244,24 @@ impl Run {
     }
 
     async fn kill(&mut self, kill: Kill) -> Result<()> {
-        let (service, says_ready) = match kill.victim {
-            Victim::Coordinator => (&mut self.coordinator, true),
-            Victim::Agent(index) => (&mut self.agents[index], false),
-        };
+        if self.off.contains(&kill.victim) {
+            return Ok(());
+        }
+        let says_ready = kill.victim == Victim::Coordinator;
+        let service = self.service(kill.victim);
         service.kill().await;
         service.start(says_ready).await?;
         let text = format!("kill -9 {}; it is started again", service.name);
         self.progress.event(&text);
         self.kills.push(kill);
         Ok(())
+    }
+
+    fn service(&mut self, victim: Victim) -> &mut Service {
+        match victim {
+            Victim::Coordinator => &mut self.coordinator,
+            Victim::Agent(index) => &mut self.agents[index],
+        }
     }
 
     async fn result(&mut self, start_ms: i64, setup_s: f64) -> Result<Vec<Report>> {
@@ -316,12 +344,13 @@ fn coordinator_command(
     programs: &Programs,
     work: &Path,
 ) -> Result<Command> {
-    let Scenario { baseline, coordinator, .. } = &country.scenario;
+    let Scenario { baseline, coordinator, coordinator_host, .. } = &country.scenario;
     let (profile, networks) = programs::write_knowledge(&country.scenario, work)?;
     let mut command = country.as_coordinator(&programs.coordinator);
     command.arg("serve").arg("--data").arg(work.join("coordinator"));
     command.args(["--listen", &format!("0.0.0.0:{GRPC_PORT}"), "--http", HTTP]);
-    command.arg("--advertise").arg(format!("{coordinator}:{GRPC_PORT}"));
+    let host = coordinator_host.clone().unwrap_or_else(|| coordinator.to_string());
+    command.arg("--advertise").arg(format!("{host}:{GRPC_PORT}"));
     command.arg("--profile").arg(profile).arg("--networks").arg(networks);
     if let Some(baseline) =
         baseline.as_ref().filter(|_| !options.record_baseline && !options.without_baseline)

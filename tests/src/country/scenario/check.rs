@@ -1,22 +1,21 @@
 //! From the file as written to a [`Scenario`]; collects every problem instead of stopping at the first.
 
-use super::raw::{self, Texts};
-use super::rules;
-use super::{
-    Content, Control, Expect, Gateway, Line, Problem, Provider, Scenario, ScenarioError, Site, Tolerated,
-};
-use crate::country::addresses::{Pool, Prefix, is_public};
+use super::expected::{expect, tolerated};
+use super::sites::{self, coordinator, coordinator_host};
+use super::{Control, Gateway, Hosting, Line, Problem, Provider, Scenario, ScenarioError, raw, rules};
+use crate::country::addresses::{Prefix, is_public};
 use crate::country::list::List;
-use faultline_model::{Asn, CountryCode, Role};
+use faultline_model::{Asn, CountryCode};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::Spanned;
 
 const MAX_AGENTS: u32 = 100;
 const MAX_SECONDS: u64 = 7 * 86_400;
-const MEDIA_BYTES: usize = 64 * 1024;
+const RATE: &str = "rate_kbit_s";
+const RATES: std::ops::RangeInclusive<u32> = 16..=1_000_000;
 
 /// Reads a file's text; `path` is where it stands, for messages and for the files that it names.
 pub(super) fn scenario(path: &Path, text: &str) -> Result<Scenario, ScenarioError> {
@@ -28,7 +27,7 @@ pub(super) fn scenario(path: &Path, text: &str) -> Result<Scenario, ScenarioErro
             return Err(ScenarioError::Bad(notes.problems));
         }
     };
-    let built = build(&mut notes, path, file);
+    let built = build(&mut notes, path, &file);
     match built {
         Some(scenario) if notes.problems.is_empty() => Ok(scenario),
         _ => Err(ScenarioError::Bad(notes.problems)),
@@ -77,7 +76,7 @@ impl Notes<'_> {
     }
 }
 
-fn build(notes: &mut Notes<'_>, path: &Path, file: raw::File) -> Option<Scenario> {
+fn build(notes: &mut Notes<'_>, path: &Path, file: &raw::File) -> Option<Scenario> {
     let country = match &file.country {
         Some(code) => notes.keep(code.span().start, "country", code.get_ref().parse::<CountryCode>())?,
         None => "PK".parse().ok()?,
@@ -97,31 +96,37 @@ fn build(notes: &mut Notes<'_>, path: &Path, file: raw::File) -> Option<Scenario
     let gateways = networks.gateways(&file.gateway);
     let providers = networks.providers(&file.provider, &gateways);
     let controls = networks.controls(&file.control);
+    let hostings = networks.hostings(&file.hosting, &gateways);
     let coordinator = coordinator(notes, file.coordinator.as_ref());
-    let sites = sites(notes, &list, &file.site, coordinator);
+    let coordinator_host = coordinator_host(notes, &list, file);
     let baseline = file.baseline.as_ref().map(|baseline| find_beside(path, baseline.get_ref()));
     let stem = path.file_stem().map_or_else(|| "scenario".into(), |stem| stem.to_string_lossy().into_owned());
     let mut scenario = Scenario {
-        name: file.name.unwrap_or(stem),
+        name: file.name.clone().unwrap_or(stem),
         country,
-        country_name: file.country_name.unwrap_or_else(|| country.to_string()),
+        country_name: file.country_name.clone().unwrap_or_else(|| country.to_string()),
         utc_offset_min: file.utc_offset_min,
         list,
         baseline,
         length: Duration::from_secs(seconds),
         seed: file.seed,
+        six: file.ipv6,
         coordinator,
+        coordinator_host,
         gateways,
         providers,
+        hostings,
         controls,
-        sites,
+        sites: Vec::new(),
+        landmarks: Vec::new(),
         rules: Vec::new(),
         expect: None,
         tolerated: Vec::new(),
     };
+    sites::sites(notes, &mut scenario, file);
     scenario.rules = file.rule.iter().filter_map(|rule| rules::rule(notes, &scenario, rule)).collect();
     scenario.expect =
-        file.expect.map(|list| list.iter().filter_map(|e| expect(notes, &scenario, e)).collect());
+        file.expect.as_ref().map(|list| list.iter().filter_map(|e| expect(notes, &scenario, e)).collect());
     scenario.tolerated = file.tolerated.iter().map(|t| tolerated(notes, &scenario, t)).collect();
     Some(scenario)
 }
@@ -155,7 +160,8 @@ impl Networks<'_, '_> {
         for (entry, index) in raw.iter().zip(1_u8..) {
             if let Some(asn) = self.asn(&entry.asn, &entry.name) {
                 let router = Ipv4Addr::new(119, 159, index, 1);
-                gateways.push(Gateway { asn, name: entry.name.clone(), router });
+                let rate_kbit_s = rate(self.notes, entry.rate_kbit_s.as_ref());
+                gateways.push(Gateway { asn, name: entry.name.clone(), router, rate_kbit_s });
             }
         }
         gateways
@@ -223,7 +229,9 @@ impl Networks<'_, '_> {
             router: prefix.at(1),
             resolver,
             shell: prefix.at(99),
+            regions: raw.regions.clone(),
             agents: (0..agents.min(MAX_AGENTS)).map(|i| prefix.at(100 + i)).collect(),
+            rate_kbit_s: rate(self.notes, raw.rate_kbit_s.as_ref()),
             line: Line { delay_ms: raw.delay_ms, jitter_ms: raw.jitter_ms, loss_percent },
         })
     }
@@ -244,6 +252,26 @@ impl Networks<'_, '_> {
             }
         }
         controls
+    }
+
+    fn hostings(&mut self, raw: &[raw::Hosting], gateways: &[Gateway]) -> Vec<Hosting> {
+        let mut hostings = Vec::new();
+        for (entry, index) in raw.iter().zip(65_u8..) {
+            let name = entry.name.get_ref().clone();
+            let asn = self.asn(&entry.asn, &name);
+            let fallback = Prefix::new(Ipv4Addr::new(58, index, 0, 0), 16);
+            let prefix = self.prefix(entry.prefix.as_ref(), fallback, entry.asn.span().start);
+            let upstream = gateways.iter().find(|g| g.asn.get() == *entry.upstream.get_ref());
+            if upstream.is_none() {
+                let message = format!("no [[gateway]] has asn {}", entry.upstream.get_ref());
+                self.notes.add(entry.upstream.span().start, "upstream", message);
+            }
+            if let (Some(asn), Some(prefix), Some(upstream)) = (asn, prefix, upstream) {
+                let router = prefix.at(1);
+                hostings.push(Hosting { asn, name, upstream: upstream.asn, prefix, router });
+            }
+        }
+        hostings
     }
 
     fn asn(&mut self, number: &Spanned<u32>, name: &str) -> Option<Asn> {
@@ -274,6 +302,16 @@ impl Networks<'_, '_> {
     }
 }
 
+/// Reads the rate of a line or a flow.
+pub(super) fn rate(notes: &mut Notes<'_>, given: Option<&Spanned<u32>>) -> Option<u32> {
+    let given = given?;
+    if !RATES.contains(given.get_ref()) {
+        let (least, most) = (RATES.start(), RATES.end());
+        notes.add(given.span().start, RATE, format!("must lie between {least} and {most}"));
+    }
+    Some(*given.get_ref())
+}
+
 /// Reads an address that agents are to connect to.
 pub(super) fn public_address(notes: &mut Notes<'_>, text: &Spanned<String>, key: &str) -> Option<Ipv4Addr> {
     let at = text.span().start;
@@ -285,95 +323,4 @@ pub(super) fn public_address(notes: &mut Notes<'_>, text: &Spanned<String>, key:
         notes.add(at, key, format!("{address} is not public; agents refuse to talk to it"));
     }
     Some(address)
-}
-
-fn coordinator(notes: &mut Notes<'_>, raw: Option<&raw::Coordinator>) -> Ipv4Addr {
-    let given = raw.and_then(|c| c.address.as_ref());
-    given.and_then(|text| public_address(notes, text, "address")).unwrap_or(Ipv4Addr::new(116, 202, 1, 10))
-}
-
-fn sites(notes: &mut Notes<'_>, list: &List, raw: &[raw::Site], coordinator: Ipv4Addr) -> Vec<Site> {
-    let mut pool = Pool::new(Prefix::new(Ipv4Addr::new(151, 101, 0, 0), 16));
-    pool.take(coordinator);
-    for resolver in &list.resolvers {
-        if let IpAddr::V4(address) = resolver.doh_address.ip() {
-            pool.take(address);
-        }
-    }
-    let mut sites: Vec<Site> = Vec::new();
-    for entry in raw {
-        let host = entry.host.get_ref().to_ascii_lowercase();
-        if sites.iter().any(|site| site.host == host) {
-            notes.add(entry.host.span().start, "host", format!("{host:?} occurs twice"));
-            continue;
-        }
-        let given = entry.address.as_ref().and_then(|text| public_address(notes, text, "address"));
-        let address = given.unwrap_or_else(|| pool.deal());
-        pool.take(address);
-        sites.push(Site { content: content(notes, entry, &host), host, address });
-    }
-    for listed in &list.targets {
-        let host = listed.target.host();
-        if !sites.iter().any(|site| site.host == host) {
-            let content = match listed.role {
-                Role::Media => Content::Media(MEDIA_BYTES),
-                Role::Site | Role::AppApi => Content::Page { title: listed.service_name.clone(), body: None },
-            };
-            sites.push(Site { host: host.to_owned(), address: pool.deal(), content });
-        }
-    }
-    sites
-}
-
-fn content(notes: &mut Notes<'_>, raw: &raw::Site, host: &str) -> Content {
-    if let Some(redirect) = &raw.redirect {
-        if url::Url::parse(redirect.get_ref()).is_err() {
-            notes.add(redirect.span().start, "redirect", format!("{:?} is not a URL", redirect.get_ref()));
-        }
-        return Content::Redirect(redirect.get_ref().clone());
-    }
-    match raw.media_bytes {
-        Some(bytes) => Content::Media(bytes),
-        None => Content::Page {
-            title: raw.title.clone().unwrap_or_else(|| host.to_owned()),
-            body: raw.body.clone(),
-        },
-    }
-}
-
-fn expect(notes: &mut Notes<'_>, scenario: &Scenario, raw: &raw::Expect) -> Option<Expect> {
-    let at = raw.verdict.span().start;
-    let asns = raw.asns.as_ref().map(|numbers| provider_asns(notes, scenario, numbers, at));
-    let transit = match raw.transit {
-        Some(number) => Some(notes.keep(at, "transit", Asn::new(number))?),
-        None => None,
-    };
-    let targets = raw.targets.as_ref().map(|t| listed(notes, scenario, t));
-    Some(Expect { verdict: *raw.verdict.get_ref(), asns, targets, transit })
-}
-
-fn tolerated(notes: &mut Notes<'_>, scenario: &Scenario, raw: &raw::Tolerated) -> Tolerated {
-    let asns = raw.asns.as_ref().map(|numbers| provider_asns(notes, scenario, numbers, 0));
-    let targets = raw.targets.as_ref().map(|t| listed(notes, scenario, t));
-    Tolerated { verdict: raw.verdict, asns, targets }
-}
-
-fn provider_asns(notes: &mut Notes<'_>, scenario: &Scenario, numbers: &[u32], at: usize) -> Vec<Asn> {
-    let mut asns = Vec::new();
-    for number in numbers {
-        match scenario.providers.iter().find(|p| p.asn.get() == *number) {
-            Some(provider) => asns.push(provider.asn),
-            None => notes.add(at, "asns", format!("no [[provider]] has asn {number}")),
-        }
-    }
-    asns
-}
-
-fn listed(notes: &mut Notes<'_>, scenario: &Scenario, raw: &Spanned<Texts>) -> Vec<String> {
-    for url in &raw.get_ref().0 {
-        if !scenario.list.targets.iter().any(|listed| listed.target.as_str() == url) {
-            notes.add(raw.span().start, "targets", format!("{url:?} is no target of the list"));
-        }
-    }
-    raw.get_ref().0.clone()
 }

@@ -5,8 +5,11 @@
 //! meets a dangling name.
 
 mod check;
+mod expected;
 mod raw;
+mod rule;
 mod rules;
+mod sites;
 
 use super::addresses::Prefix;
 use super::list::{List, ListedTarget};
@@ -15,6 +18,8 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+pub use rule::{How, Rule, Seat, Who, Whom};
 
 /// A scenario whose names all exist.
 #[derive(Clone, Debug)]
@@ -35,16 +40,24 @@ pub struct Scenario {
     pub length: Duration,
     /// Seeds chance: loss, jitter and chaos.
     pub seed: u64,
+    /// Everybody has IPv6 beside IPv4.
+    pub six: bool,
     /// The coordinator's public address.
     pub coordinator: Ipv4Addr,
+    /// The name by which agents reach it; without one they use the address.
+    pub coordinator_host: Option<String>,
     /// Gateways in the file's order.
     pub gateways: Vec<Gateway>,
     /// Providers in the file's order.
     pub providers: Vec<Provider>,
+    /// Networks of the country that host sites and have no subscribers.
+    pub hostings: Vec<Hosting>,
     /// Controls in the file's order.
     pub controls: Vec<Control>,
-    /// Sites of the outside world.
+    /// All sites, outside and inside.
     pub sites: Vec<Site>,
+    /// Public hosts in providers' networks, which controls look at from outside.
+    pub landmarks: Vec<Landmark>,
     /// What the censor does.
     pub rules: Vec<Rule>,
     /// The incidents to expect; `None` = those that follow from the rules, empty = none.
@@ -62,6 +75,8 @@ pub struct Gateway {
     pub name: String,
     /// The address of its router.
     pub router: Ipv4Addr,
+    /// Its link to the outside carries no more than that, each way.
+    pub rate_kbit_s: Option<u32>,
 }
 
 /// A provider with its subscribers' line.
@@ -87,8 +102,36 @@ pub struct Provider {
     pub shell: Ipv4Addr,
     /// Its agents' addresses.
     pub agents: Vec<Ipv4Addr>,
+    /// The regions that its agents live in, in turn.
+    pub regions: Vec<String>,
     /// What its line does to packets.
     pub line: Line,
+    /// Each subscriber's line carries no more than that, each way.
+    pub rate_kbit_s: Option<u32>,
+}
+
+/// A network of the country that hosts sites: it reaches every provider without leaving the country.
+#[derive(Clone, Debug)]
+pub struct Hosting {
+    /// Its number.
+    pub asn: Asn,
+    /// Its name.
+    pub name: String,
+    /// The gateway by which the outside reaches it.
+    pub upstream: Asn,
+    /// Its addresses.
+    pub prefix: Prefix,
+    /// Its router.
+    pub router: Ipv4Addr,
+}
+
+/// A public host in a provider's network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Landmark {
+    /// Its host name.
+    pub host: String,
+    /// The provider.
+    pub asn: Asn,
 }
 
 /// What a line does to every packet, in each direction.
@@ -117,7 +160,7 @@ pub struct Control {
     pub address: Ipv4Addr,
 }
 
-/// A site of the outside world.
+/// A site.
 #[derive(Clone, Debug)]
 pub struct Site {
     /// Its host name.
@@ -126,6 +169,10 @@ pub struct Site {
     pub address: Ipv4Addr,
     /// What it serves.
     pub content: Content,
+    /// It serves over HTTP too, instead of moving visitors to HTTPS.
+    pub clear: bool,
+    /// The network of the country that it stands in; `None` = outside.
+    pub inside: Option<Asn>,
 }
 
 /// What a site serves over HTTPS.
@@ -143,69 +190,6 @@ pub enum Content {
     Media(usize),
     /// A redirect to another URL.
     Redirect(String),
-}
-
-/// One thing that the censor does for a while.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Rule {
-    /// Where it is done.
-    pub who: Who,
-    /// What it is done to.
-    pub whom: Whom,
-    /// When it begins, from the start of the timeline.
-    pub from: Duration,
-    /// When it ends.
-    pub to: Duration,
-    /// How it is done.
-    pub how: How,
-}
-
-/// Where a rule acts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Who {
-    /// At these providers.
-    Providers(Vec<Asn>),
-    /// At a gateway: on what leaves the country through it.
-    Gateway(Asn),
-    /// At every provider.
-    Nation,
-    /// At the sites themselves, for everybody.
-    Site,
-}
-
-/// What a rule acts on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Whom {
-    /// These hosts with all names below them, and these addresses.
-    Named {
-        /// Host names; a name stands for itself and for every name below it.
-        hosts: Vec<String>,
-        /// Addresses given as such.
-        addresses: Vec<Ipv4Addr>,
-    },
-    /// Everything.
-    Everything,
-}
-
-/// How a rule acts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
-    /// The provider's resolver answers this address, or that there is no such name.
-    DnsForge(Option<Ipv4Addr>),
-    /// Packets to the addresses vanish.
-    AddressDrop,
-    /// Connections to the addresses are refused.
-    AddressRefuse,
-    /// A TLS connection is reset in both directions once its ClientHello names the host.
-    SniReset,
-    /// A TLS connection's packets vanish once its ClientHello names the host.
-    SniDrop,
-    /// All packets vanish.
-    Blackhole,
-    /// The site is gone for everybody: packets vanish.
-    SiteGone,
-    /// The site is down for everybody: connections are refused.
-    SiteRefuses,
 }
 
 /// An incident that ought to be published.
@@ -303,14 +287,84 @@ impl Scenario {
         self.sites.iter().find(|site| site.host == host).map(|site| site.address)
     }
 
+    /// Lists the addresses of the country's own networks.
+    #[must_use]
+    pub fn domestic(&self) -> Vec<Prefix> {
+        let providers = self.providers.iter().map(|provider| provider.prefix);
+        providers.chain(self.hostings.iter().map(|hosting| hosting.prefix)).collect()
+    }
+
+    /// Lists the sites of one network, or those outside the country.
+    pub fn sites_in(&self, network: Option<Asn>) -> impl Iterator<Item = &Site> {
+        self.sites.iter().filter(move |site| site.inside == network)
+    }
+
+    /// Says whether anything is hosted within the country.
+    #[must_use]
+    pub fn has_domestic_sites(&self) -> bool {
+        self.sites.iter().any(|site| site.inside.is_some())
+    }
+
+    /// Returns which of a provider's subscribers a rule is about; none of them, all (an empty list), or these agents.
+    #[must_use]
+    pub fn subscribers(&self, who: &Who, provider: &Provider) -> Option<Vec<Ipv4Addr>> {
+        let whole = match who {
+            Who::Providers(asns) => asns.contains(&provider.asn),
+            Who::Nation => true,
+            Who::Access(access) => provider.access == *access,
+            Who::Gateway(_) | Who::Site | Who::Coordinator => false,
+            Who::Agents(_) | Who::Region(_) => {
+                let seats = self.seats_of(who);
+                let own = seats.iter().filter(|seat| seat.asn == provider.asn);
+                let addresses: Vec<_> = own
+                    .filter_map(|seat| provider.agents.get(seat.number.checked_sub(1)?).copied())
+                    .collect();
+                return (!addresses.is_empty()).then_some(addresses);
+            }
+        };
+        whole.then(Vec::new)
+    }
+
+    /// Lists the agents that a rule is about.
+    #[must_use]
+    pub fn seats_of(&self, who: &Who) -> Vec<Seat> {
+        let mut seats = Vec::new();
+        for provider in &self.providers {
+            for number in 1..=provider.agents.len() {
+                let seat = Seat { asn: provider.asn, number };
+                let is_meant = match who {
+                    Who::Providers(asns) => asns.contains(&provider.asn),
+                    Who::Nation => true,
+                    Who::Access(access) => provider.access == *access,
+                    Who::Agents(own) => own.contains(&seat),
+                    Who::Region(region) => provider.region_of(number) == Some(region),
+                    Who::Gateway(_) | Who::Site | Who::Coordinator => false,
+                };
+                if is_meant {
+                    seats.push(seat);
+                }
+            }
+        }
+        seats
+    }
+
     fn is_meant(&self, whom: &Whom, host: &str) -> bool {
         match whom {
-            Whom::Everything => true,
+            Whom::Everything | Whom::Foreign => true,
+            Whom::Coordinator => false,
             Whom::Named { hosts, addresses } => {
                 hosts.iter().any(|name| is_under(host, name))
                     || self.address_of(host).is_some_and(|address| addresses.contains(&address))
             }
         }
+    }
+}
+
+impl Provider {
+    /// Returns the region of an agent; they are counted from 1.
+    #[must_use]
+    pub fn region_of(&self, number: usize) -> Option<&String> {
+        self.regions.get(number.checked_sub(1)? % self.regions.len().max(1))
     }
 }
 

@@ -19,11 +19,15 @@ pub(super) struct File {
     pub baseline: Option<Spanned<String>>,
     #[serde(default)]
     pub seed: u64,
+    #[serde(default)]
+    pub ipv6: bool,
     pub coordinator: Option<Coordinator>,
     #[serde(default)]
     pub gateway: Vec<Gateway>,
     #[serde(default)]
     pub provider: Vec<Provider>,
+    #[serde(default)]
+    pub hosting: Vec<Hosting>,
     #[serde(default)]
     pub control: Vec<Control>,
     #[serde(default)]
@@ -39,6 +43,7 @@ pub(super) struct File {
 #[serde(deny_unknown_fields)]
 pub(super) struct Coordinator {
     pub address: Option<Spanned<String>>,
+    pub host: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -46,6 +51,7 @@ pub(super) struct Coordinator {
 pub(super) struct Gateway {
     pub asn: Spanned<u32>,
     pub name: String,
+    pub rate_kbit_s: Option<Spanned<u32>>,
 }
 
 #[derive(Deserialize)]
@@ -65,6 +71,20 @@ pub(super) struct Provider {
     #[serde(default)]
     pub jitter_ms: u32,
     pub loss_percent: Option<Spanned<f64>>,
+    pub rate_kbit_s: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub regions: Vec<String>,
+    #[serde(default)]
+    pub landmarks: Vec<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Hosting {
+    pub asn: Spanned<u32>,
+    pub name: Spanned<String>,
+    pub upstream: Spanned<u32>,
+    pub prefix: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -85,6 +105,11 @@ pub(super) struct Site {
     pub body: Option<String>,
     pub redirect: Option<Spanned<String>>,
     pub media_bytes: Option<usize>,
+    pub inside: Option<Spanned<String>>,
+    #[serde(default)]
+    pub canary: bool,
+    #[serde(default)]
+    pub http: bool,
 }
 
 #[derive(Deserialize)]
@@ -108,6 +133,8 @@ pub(super) enum HowName {
     SniReset,
     SniDrop,
     Blackhole,
+    PowerCut,
+    CoordinatorDown,
     SiteDown,
 }
 

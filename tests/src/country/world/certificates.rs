@@ -1,12 +1,19 @@
 //! The run's own certificate authority, and a certificate for every host of the world.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use crate::country::timeline::{Act, Standing};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
+
+const AUTHORITY: &str = "Faultline emulated world CA";
+/// The name in certificates that are meant to be wrong.
+const IMPOSTOR: &str = "impostor.invalid";
 
 /// Why the world has no certificates.
 #[derive(Debug, thiserror::Error)]
@@ -31,29 +38,53 @@ pub enum CertificateError {
     },
 }
 
-/// An authority that vouches for everything in the emulated world and for nothing else.
-pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+/// An authority's certificate and key, as they are handed to the parts that serve sites; both are PEM.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct AuthorityPem {
+    /// What everybody trusts.
+    pub certificate: String,
+    key: String,
+}
 
-impl Authority {
-    /// Makes a new authority with a key that never leaves the process.
+impl fmt::Debug for AuthorityPem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AuthorityPem(..)")
+    }
+}
+
+impl AuthorityPem {
+    /// Makes a new authority, for one run of one country.
     ///
     /// # Errors
     /// Fails when no key can be made.
     pub fn generate() -> Result<Self, CertificateError> {
-        let name = "Faultline emulated world CA";
-        let failed = |source| CertificateError::Make { host: name.to_owned(), source };
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let failed = |source| CertificateError::Make { host: AUTHORITY.to_owned(), source };
         let key = KeyPair::generate().map_err(failed)?;
-        CertifiedIssuer::self_signed(params, key).map(Self).map_err(failed)
+        let certificate = authority_params().self_signed(&key).map_err(failed)?;
+        Ok(Self { certificate: certificate.pem(), key: key.serialize_pem() })
     }
+}
 
-    /// Returns the authority's certificate as PEM.
-    #[must_use]
-    pub fn pem(&self) -> String {
-        self.0.pem()
+fn authority_params() -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, AUTHORITY);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
+}
+
+/// An authority that vouches for everything in the emulated world and for nothing else.
+pub struct Authority(Issuer<'static, KeyPair>);
+
+impl Authority {
+    /// Takes up an authority that was made before.
+    ///
+    /// # Errors
+    /// Fails when its key is none.
+    pub fn open(pem: &AuthorityPem) -> Result<Self, CertificateError> {
+        let failed = |source| CertificateError::Make { host: AUTHORITY.to_owned(), source };
+        let key = KeyPair::from_pem(&pem.key).map_err(failed)?;
+        Ok(Self(Issuer::new(authority_params(), key)))
     }
 
     fn issue(&self, host: &str) -> Result<CertifiedKey, CertificateError> {
@@ -71,11 +102,14 @@ impl Authority {
 }
 
 /// Picks the certificate by the name that the client asks for. A name that is not served at the address gets the
-/// certificate of one that is, as on real servers: so a forged address never passes for the site.
+/// certificate of one that is, as on real servers: so a forged address never passes for the site. A site that is
+/// ordered to present a bad certificate presents one of somebody else.
 #[derive(Debug)]
 pub struct ByName {
     keys: HashMap<String, Arc<CertifiedKey>>,
     fallback: Arc<CertifiedKey>,
+    impostor: Arc<CertifiedKey>,
+    standing: Standing,
 }
 
 impl ByName {
@@ -83,23 +117,32 @@ impl ByName {
     ///
     /// # Errors
     /// Names the host whose certificate cannot be made.
-    pub fn issue(authority: &Authority, hosts: &[String]) -> Result<Self, CertificateError> {
+    pub fn issue(
+        authority: &Authority,
+        hosts: &[String],
+        standing: Standing,
+    ) -> Result<Self, CertificateError> {
         let mut keys = HashMap::new();
         for host in hosts {
             keys.insert(host.clone(), Arc::new(authority.issue(host)?));
         }
+        let impostor = Arc::new(authority.issue(IMPOSTOR)?);
         let first = hosts.first().and_then(|host| keys.get(host)).map(Arc::clone);
-        let fallback = match first {
-            Some(key) => key,
-            None => Arc::new(authority.issue("default.invalid")?),
-        };
-        Ok(Self { keys, fallback })
+        let fallback = first.unwrap_or_else(|| Arc::clone(&impostor));
+        Ok(Self { keys, fallback, impostor, standing })
+    }
+
+    fn is_bad(&self, name: &str) -> bool {
+        self.standing
+            .active(|orders| orders.iter().any(|o| o.act == Act::BadCertificate && o.means_host(name)))
     }
 }
 
 impl ResolvesServerCert for ByName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let known = hello.server_name().and_then(|name| self.keys.get(&name.to_ascii_lowercase()));
-        Some(Arc::clone(known.unwrap_or(&self.fallback)))
+        let name = hello.server_name().map(str::to_ascii_lowercase);
+        let known = name.as_ref().and_then(|name| self.keys.get(name));
+        let key = if name.is_some_and(|name| self.is_bad(&name)) { Some(&self.impostor) } else { known };
+        Some(Arc::clone(key.unwrap_or(&self.fallback)))
     }
 }

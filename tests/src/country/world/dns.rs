@@ -1,16 +1,17 @@
 //! DNS servers of the emulated internet, over UDP and TCP (RFC 1035); DoH uses [`reply`] as well.
 
+use crate::country::addresses::six;
 use hickory_proto::op::{Message, MessageType, Metadata, ResponseCode};
-use hickory_proto::rr::rdata::A;
+use hickory_proto::rr::rdata::{A, AAAA};
 use hickory_proto::rr::{RData, Record, RecordType};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::Error;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::time::timeout;
 
 const PORT: u16 = 53;
@@ -22,21 +23,36 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What a server knows about a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Its address.
+    /// Its IPv4 address.
     Address(Ipv4Addr),
+    /// Its IPv4 address, and the IPv6 address that goes with it.
+    Both(Ipv4Addr),
     /// The name does not exist.
     NoSuchName,
 }
 
-/// All names of the outside world.
+/// All names of the world.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Zone(pub BTreeMap<String, Ipv4Addr>);
+pub struct Zone {
+    /// Addresses by name.
+    pub names: BTreeMap<String, Ipv4Addr>,
+    /// Every address has its companion of IPv6.
+    pub six: bool,
+}
 
 impl Zone {
     /// Returns what is true about a host.
     #[must_use]
     pub fn answer(&self, host: &str) -> Answer {
-        self.0.get(host).map_or(Answer::NoSuchName, |address| Answer::Address(*address))
+        self.names.get(host).map_or(Answer::NoSuchName, |address| Answer::at(*address, self.six))
+    }
+}
+
+impl Answer {
+    /// Returns the answer that names an address, and its companion if there is one.
+    #[must_use]
+    pub const fn at(address: Ipv4Addr, six: bool) -> Self {
+        if six { Self::Both(address) } else { Self::Address(address) }
     }
 }
 
@@ -48,7 +64,7 @@ pub type Lookup = Arc<dyn Fn(&str) -> Answer + Send + Sync>;
 /// # Errors
 /// Passes on what the kernel says.
 pub async fn serve(
-    address: Ipv4Addr,
+    address: IpAddr,
     lookup: impl Fn(&str) -> Answer + Send + Sync + 'static,
 ) -> Result<(), Error> {
     let lookup: Lookup = Arc::new(lookup);
@@ -78,7 +94,8 @@ async fn over_tcp(listener: &TcpListener, lookup: &Lookup) -> Result<(), Error> 
     }
 }
 
-async fn client(mut stream: TcpStream, lookup: Lookup) -> Option<()> {
+/// Answers the queries of one connection, until the client is done or stays silent.
+pub async fn client(mut stream: impl AsyncRead + AsyncWrite + Unpin, lookup: Lookup) -> Option<()> {
     loop {
         let length = timeout(PATIENCE, stream.read_u16()).await.ok()?.ok()?;
         let mut query = vec![0; usize::from(length)];
@@ -103,11 +120,15 @@ pub fn reply(query: &[u8], lookup: &Lookup) -> Option<Vec<u8>> {
     answer.metadata = Metadata::response_from_request(&query.metadata);
     answer.metadata.recursion_available = true;
     match lookup(&host) {
-        Answer::Address(address) if question.query_type() == RecordType::A => {
+        Answer::Address(address) | Answer::Both(address) if question.query_type() == RecordType::A => {
             let record = Record::from_rdata(question.name().clone(), TTL_S, RData::A(A(address)));
             answer.add_answer(record);
         }
-        Answer::Address(_) => {}
+        Answer::Both(address) if question.query_type() == RecordType::AAAA => {
+            let data = RData::AAAA(AAAA(six(address)));
+            answer.add_answer(Record::from_rdata(question.name().clone(), TTL_S, data));
+        }
+        Answer::Address(_) | Answer::Both(_) => {}
         Answer::NoSuchName => answer.metadata.response_code = ResponseCode::NXDomain,
     }
     answer.add_query(question.clone());
@@ -122,7 +143,8 @@ mod tests {
     use hickory_proto::rr::Name;
 
     fn ask(host: &str, kind: RecordType) -> Message {
-        let zone = Zone(BTreeMap::from([("x.com".to_owned(), Ipv4Addr::new(151, 101, 0, 10))]));
+        let names = BTreeMap::from([("x.com".to_owned(), Ipv4Addr::new(151, 101, 0, 10))]);
+        let zone = Zone { names, six: false };
         let lookup: Lookup = Arc::new(move |host: &str| zone.answer(host));
         let mut query = Message::new(7, MessageType::Query, OpCode::Query);
         query.add_query(Query::query(Name::from_ascii(host).expect("a name"), kind));

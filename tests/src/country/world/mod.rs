@@ -1,52 +1,73 @@
-//! The outside world in one process: all sites over HTTPS and HTTP, public resolvers over UDP, TCP and HTTPS.
+//! Sites in one process: over HTTPS, HTTP and a little QUIC, with public resolvers over UDP, TCP, TLS and HTTPS.
 //!
-//! Sites share one listener; a connection's address and server name pick the certificate, the request's host the
-//! content. The addresses are those of the namespace's loopback device. When a site is down for everybody, its packets
-//! are taken away before this process by the sites' [middlebox](super::middlebox).
+//! One such process is the outside world; sites within the country have one of their own where they stand. Sites
+//! share one listener; a connection's address and server name pick the certificate, the request's host the
+//! content. The addresses are those of the namespace's loopback device. When a site is down for everybody, its
+//! packets are taken away before this process by the sites' [middlebox](super::middlebox).
 
 pub mod certificates;
 pub mod dns;
 mod pages;
+pub mod quic;
 
+use super::addresses::{Prefix, both, four};
 use super::scenario::Content;
-use certificates::{Authority, ByName, CertificateError};
+use super::timeline::Standing;
+use certificates::{Authority, AuthorityPem, ByName, CertificateError};
 use dns::{Lookup, Zone};
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use pages::Library;
+use pages::{Ends, Library};
 use rustls::crypto::aws_lc_rs;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 const HTTPS: u16 = 443;
 const HTTP: u16 = 80;
+const DNS_OVER_TLS: u16 = 853;
 /// A handshake that takes longer is given up; so are requests that never come.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(20);
 const CONNECTION_LIFE: Duration = Duration::from_secs(120);
 
-/// What the world needs to know to start.
+/// A site as it is served.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Served {
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// What it serves over HTTPS.
+    pub content: Content,
+    /// It serves the same over HTTP instead of moving visitors to HTTPS.
+    pub clear: bool,
+}
+
+/// What a process with sites needs to know to start.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Config {
-    /// What each host serves.
-    pub contents: BTreeMap<String, Content>,
-    /// Host names of DNS over HTTPS.
-    pub resolver_hosts: BTreeSet<String>,
-    /// Addresses of plain DNS.
-    pub resolver_addresses: BTreeSet<Ipv4Addr>,
+    /// Who vouches for the sites.
+    pub authority: AuthorityPem,
+    /// The sites by host name.
+    pub sites: BTreeMap<String, Served>,
+    /// Host names of DNS over HTTPS and over TLS, with their addresses.
+    pub resolver_hosts: BTreeMap<String, Ipv4Addr>,
+    /// Addresses of plain DNS, with the name for DNS over TLS.
+    pub resolver_addresses: BTreeMap<Ipv4Addr, String>,
     /// All names.
     pub zone: Zone,
+    /// The addresses of the country, for sites that refuse it.
+    pub country: Vec<Prefix>,
 }
 
 /// Why the world does not turn.
@@ -63,13 +84,17 @@ pub enum WorldError {
     Listen(u16, #[source] std::io::Error),
 }
 
-/// A world whose web servers listen.
+type Acceptors = HashMap<Ipv4Addr, TlsAcceptor>;
+
+/// A world whose servers listen.
 pub struct World {
     config: Config,
-    acceptors: HashMap<Ipv4Addr, TlsAcceptor>,
+    standing: Standing,
+    acceptors: Acceptors,
     https: TcpListener,
     http: TcpListener,
-    authority_pem: String,
+    dot: TcpListener,
+    quic: Vec<UdpSocket>,
 }
 
 impl World {
@@ -77,25 +102,27 @@ impl World {
     ///
     /// # Errors
     /// Says what could not be made or opened.
-    pub async fn open(config: Config) -> Result<Self, WorldError> {
-        let authority = Authority::generate().map_err(WorldError::Certificates)?;
+    pub async fn open(config: Config, standing: Standing) -> Result<Self, WorldError> {
+        let authority = Authority::open(&config.authority).map_err(WorldError::Certificates)?;
         let mut acceptors = HashMap::new();
-        for (address, hosts) in hosts_by_address(&config.zone) {
-            acceptors.insert(address, acceptor(&authority, &hosts)?);
+        let mut quic = Vec::new();
+        for (address, hosts) in hosts_by_address(&config) {
+            acceptors.insert(address, acceptor(&authority, &hosts, &standing)?);
+            for own in both(address, config.zone.six) {
+                // A socket of its own for each address, so that answers come from where the question went.
+                let socket = UdpSocket::bind((own, HTTPS)).await;
+                quic.push(socket.map_err(|e| WorldError::Listen(HTTPS, e))?);
+            }
         }
         Ok(Self {
             config,
+            standing,
             acceptors,
             https: listen(HTTPS).await?,
             http: listen(HTTP).await?,
-            authority_pem: authority.pem(),
+            dot: listen(DNS_OVER_TLS).await?,
+            quic,
         })
-    }
-
-    /// Returns the certificate that everybody in the emulated world trusts.
-    #[must_use]
-    pub fn authority_pem(&self) -> &str {
-        &self.authority_pem
     }
 
     /// Serves until the process ends.
@@ -103,17 +130,20 @@ impl World {
     /// # Errors
     /// Fails when a resolver's address cannot be listened on.
     pub async fn serve(self) -> Result<(), WorldError> {
+        let hosts = hosts_by_address(&self.config);
         let zone = self.config.zone;
-        let hosts = hosts_by_address(&zone);
+        let six = zone.six;
         let lookup: Lookup = Arc::new(move |host: &str| zone.answer(host));
         let library = Arc::new(Library {
-            contents: self.config.contents.into_iter().collect(),
-            resolvers: self.config.resolver_hosts.into_iter().collect(),
+            sites: self.config.sites.into_iter().collect(),
+            resolvers: self.config.resolver_hosts.into_keys().collect(),
             hosts,
             lookup: Arc::clone(&lookup),
+            standing: self.standing,
+            country: self.config.country,
         });
         let mut tasks = JoinSet::new();
-        for address in self.config.resolver_addresses {
+        for address in self.config.resolver_addresses.keys().flat_map(|a| both(*a, six)) {
             let lookup = Arc::clone(&lookup);
             tasks.spawn(async move {
                 dns::serve(address, move |host: &str| lookup(host))
@@ -121,16 +151,24 @@ impl World {
                     .map_err(|e| WorldError::Listen(53, e))
             });
         }
-        let secure = Arc::clone(&library);
+        let acceptors = Arc::new(self.acceptors);
+        let (secure, clear) = (Arc::clone(&library), library);
+        let (for_https, for_dot) = (Arc::clone(&acceptors), acceptors);
         tasks.spawn(async move {
-            let acceptors = Arc::new(self.acceptors);
-            accept(self.https, move |tcp| https(Arc::clone(&acceptors), tcp, Arc::clone(&secure))).await;
+            accept(self.https, move |tcp| https(Arc::clone(&for_https), tcp, Arc::clone(&secure))).await;
             Ok(())
         });
         tasks.spawn(async move {
-            accept(self.http, move |tcp| http(tcp, Arc::clone(&library))).await;
+            accept(self.http, move |tcp| http(tcp, Arc::clone(&clear))).await;
             Ok(())
         });
+        tasks.spawn(async move {
+            accept(self.dot, move |tcp| dns_over_tls(Arc::clone(&for_dot), tcp, Arc::clone(&lookup))).await;
+            Ok(())
+        });
+        for socket in self.quic {
+            tasks.spawn(async move { quic::serve(socket).await.map_err(|e| WorldError::Listen(HTTPS, e)) });
+        }
         match tasks.join_next().await {
             Some(Ok(result)) => result,
             _ => Ok(()),
@@ -138,27 +176,41 @@ impl World {
     }
 }
 
-fn acceptor(authority: &Authority, hosts: &[String]) -> Result<TlsAcceptor, WorldError> {
-    let by_name = ByName::issue(authority, hosts).map_err(WorldError::Certificates)?;
+fn acceptor(authority: &Authority, hosts: &[String], standing: &Standing) -> Result<TlsAcceptor, WorldError> {
+    let by_name = ByName::issue(authority, hosts, standing.clone()).map_err(WorldError::Certificates)?;
     let mut tls = rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .map_err(WorldError::Tls)?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(by_name));
-    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), b"dot".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(tls)))
 }
 
-fn hosts_by_address(zone: &Zone) -> HashMap<Ipv4Addr, Vec<String>> {
+fn hosts_by_address(config: &Config) -> HashMap<Ipv4Addr, Vec<String>> {
     let mut hosts: HashMap<Ipv4Addr, Vec<String>> = HashMap::new();
-    for (host, address) in &zone.0 {
-        hosts.entry(*address).or_default().push(host.clone());
+    let sites = config.sites.iter().map(|(host, site)| (host, site.address));
+    let resolvers = config.resolver_hosts.iter().map(|(host, address)| (host, *address));
+    for (host, address) in sites.chain(resolvers) {
+        hosts.entry(address).or_default().push(host.clone());
+    }
+    for (address, host) in &config.resolver_addresses {
+        let own = hosts.entry(*address).or_default();
+        if !own.contains(host) {
+            own.push(host.clone());
+        }
     }
     hosts
 }
 
+/// Listens on every address of both families, or of IPv4 where the machine has no IPv6.
 async fn listen(port: u16) -> Result<TcpListener, WorldError> {
-    TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await.map_err(|e| WorldError::Listen(port, e))
+    match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+        Ok(listener) => Ok(listener),
+        Err(_) => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await.map_err(|e| WorldError::Listen(port, e))
+        }
+    }
 }
 
 async fn accept<F>(listener: TcpListener, serve: impl Fn(TcpStream) -> F)
@@ -178,31 +230,39 @@ where
     }
 }
 
-async fn https(acceptors: Arc<HashMap<Ipv4Addr, TlsAcceptor>>, tcp: TcpStream, library: Arc<Library>) {
-    let Some(address) = local_address(&tcp) else { return };
-    let Some(acceptor) = acceptors.get(&address) else { return };
-    let Ok(Ok(tls)) = timeout(HANDSHAKE_PATIENCE, acceptor.accept(tcp)).await else { return };
+async fn https(acceptors: Arc<Acceptors>, tcp: TcpStream, library: Arc<Library>) {
+    let Some(ends) = ends(&tcp) else { return };
+    let Some(tls) = handshake(&acceptors, ends, tcp).await else { return };
     let service = move |request: Request<Incoming>| {
         let library = Arc::clone(&library);
-        async move { Ok::<_, Infallible>(library.secure(address, request).await) }
+        async move { Ok::<_, Infallible>(library.secure(ends, request).await) }
     };
     connection(tls, service_fn(service)).await;
 }
 
+async fn dns_over_tls(acceptors: Arc<Acceptors>, tcp: TcpStream, lookup: Lookup) {
+    let Some(ends) = ends(&tcp) else { return };
+    let Some(tls) = handshake(&acceptors, ends, tcp).await else { return };
+    let _ = dns::client(tls, lookup).await;
+}
+
+async fn handshake(acceptors: &Acceptors, ends: Ends, tcp: TcpStream) -> Option<TlsStream<TcpStream>> {
+    let acceptor = acceptors.get(&ends.at)?;
+    timeout(HANDSHAKE_PATIENCE, acceptor.accept(tcp)).await.ok()?.ok()
+}
+
 async fn http(tcp: TcpStream, library: Arc<Library>) {
-    let Some(address) = local_address(&tcp) else { return };
+    let Some(ends) = ends(&tcp) else { return };
     let service = move |request: Request<Incoming>| {
-        let response = library.clear(address, &request);
+        let response = library.clear(ends, &request);
         async move { Ok::<_, Infallible>(response) }
     };
     connection(tcp, service_fn(service)).await;
 }
 
-fn local_address(tcp: &TcpStream) -> Option<Ipv4Addr> {
-    match tcp.local_addr().ok()?.ip() {
-        IpAddr::V4(address) => Some(address),
-        IpAddr::V6(_) => None,
-    }
+fn ends(tcp: &TcpStream) -> Option<Ends> {
+    let known = |address: std::io::Result<SocketAddr>| four(address.ok()?.ip());
+    Some(Ends { at: known(tcp.local_addr())?, from: known(tcp.peer_addr())? })
 }
 
 async fn connection<I, S>(io: I, service: S)

@@ -1,7 +1,10 @@
 //! What the world's web servers answer: pages, media, redirects, and DNS over HTTPS.
 
+use super::Served;
 use super::dns::{self, Lookup};
+use crate::country::addresses::Prefix;
 use crate::country::scenario::Content;
+use crate::country::timeline::{Act, Standing};
 use bytes::Bytes;
 use data_encoding::BASE64URL_NOPAD;
 use http::{Method, Request, Response, StatusCode, header};
@@ -14,33 +17,50 @@ const PAGE_BYTES: usize = 4096;
 const MAX_QUERY: usize = 4096;
 const DNS_MESSAGE: &str = "application/dns-message";
 
+/// The two ends of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Ends {
+    /// The server's address.
+    pub at: Ipv4Addr,
+    /// The client's address.
+    pub from: Ipv4Addr,
+}
+
 /// The world's content.
 pub struct Library {
     /// What each host serves.
-    pub contents: HashMap<String, Content>,
+    pub sites: HashMap<String, Served>,
     /// Hosts that answer DNS over HTTPS at `/dns-query`.
     pub resolvers: HashSet<String>,
     /// The hosts at each address.
     pub hosts: HashMap<Ipv4Addr, Vec<String>>,
     /// The answers to DNS.
     pub lookup: Lookup,
+    /// What the sites are ordered to do.
+    pub standing: Standing,
+    /// The addresses that a site may refuse.
+    pub country: Vec<Prefix>,
 }
 
 impl Library {
     /// Answers a request that came over TLS to one of the world's addresses.
-    pub async fn secure(&self, at: Ipv4Addr, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    pub async fn secure(&self, ends: Ends, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let is_head = request.method() == Method::HEAD;
-        let response = self.whole(at, request).await;
+        let response = self.whole(ends, request).await;
         // HTTP/2 clients take bytes after the head for a fault of the server.
         if is_head { response.map(|_| Full::default()) } else { response }
     }
 
-    async fn whole(&self, at: Ipv4Addr, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let host = self.served(at, host_of(&request));
+    async fn whole(&self, ends: Ends, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let host = self.served(ends.at, host_of(&request));
         if self.resolvers.contains(&host) && request.uri().path() == "/dns-query" {
             return self.dns(request).await;
         }
-        match self.contents.get(&host) {
+        self.refusal(ends, &host).unwrap_or_else(|| self.content(&host))
+    }
+
+    fn content(&self, host: &str) -> Response<Full<Bytes>> {
+        match self.sites.get(host).map(|site| &site.content) {
             None => plain(StatusCode::MISDIRECTED_REQUEST, "no such site\n"),
             Some(Content::Redirect(to)) => moved(to),
             Some(Content::Media(bytes)) => {
@@ -53,15 +73,31 @@ impl Library {
         }
     }
 
-    /// Answers a request in the clear: every site moves to HTTPS.
+    /// Answers visitors from the country as a site does that refuses it.
+    fn refusal(&self, ends: Ends, host: &str) -> Option<Response<Full<Bytes>>> {
+        if !self.country.iter().any(|prefix| prefix.contains(ends.from)) {
+            return None;
+        }
+        let status = self.standing.active(|orders| {
+            orders.iter().filter(|order| order.means_host(host)).find_map(|order| match order.act {
+                Act::GeoBlock(status) => StatusCode::from_u16(status).ok(),
+                _ => None,
+            })
+        })?;
+        Some(plain(status, "This service is not available in your country.\n"))
+    }
+
+    /// Answers a request in the clear: sites move to HTTPS, save those that serve without it.
     #[must_use]
-    pub fn clear(&self, at: Ipv4Addr, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        let host = self.served(at, host_of(request));
-        if self.contents.contains_key(&host) {
-            let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-            moved(&format!("https://{host}{path}"))
-        } else {
-            plain(StatusCode::NOT_FOUND, "no such site\n")
+    pub fn clear(&self, ends: Ends, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let host = self.served(ends.at, host_of(request));
+        match self.sites.get(&host) {
+            None => plain(StatusCode::NOT_FOUND, "no such site\n"),
+            Some(site) if site.clear => self.refusal(ends, &host).unwrap_or_else(|| self.content(&host)),
+            Some(_) => {
+                let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+                moved(&format!("https://{host}{path}"))
+            }
         }
     }
 

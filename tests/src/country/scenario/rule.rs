@@ -1,0 +1,93 @@
+//! What a rule is: somebody does something to something for a while.
+
+use faultline_model::{Access, Asn};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+/// One thing that the censor does, or that happens, for a while.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// Where it is done.
+    pub who: Who,
+    /// What it is done to.
+    pub whom: Whom,
+    /// When it begins, from the start of the timeline.
+    pub from: Duration,
+    /// When it ends.
+    pub to: Duration,
+    /// How it is done.
+    pub how: How,
+}
+
+/// Where a rule acts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// At these providers.
+    Providers(Vec<Asn>),
+    /// At a gateway: on what leaves the country through it.
+    Gateway(Asn),
+    /// At every provider.
+    Nation,
+    /// At all providers with this kind of access.
+    Access(Access),
+    /// At the lines of all agents of a region.
+    Region(String),
+    /// At the lines of these agents.
+    Agents(Vec<Seat>),
+    /// At the sites themselves, for everybody.
+    Site,
+    /// At the coordinator itself.
+    Coordinator,
+}
+
+/// An agent's place: its provider and its number there, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Seat {
+    /// The provider.
+    pub asn: Asn,
+    /// The number.
+    pub number: usize,
+}
+
+/// What a rule acts on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// These hosts with all names below them, and these addresses.
+    Named {
+        /// Host names; a name stands for itself and for every name below it.
+        hosts: Vec<String>,
+        /// Addresses given as such.
+        addresses: Vec<Ipv4Addr>,
+    },
+    /// The coordinator, by its name and its address.
+    Coordinator,
+    /// Everything that lies outside the country.
+    Foreign,
+    /// Everything.
+    Everything,
+}
+
+/// How a rule acts.
+#[derive(Clone, Debug, PartialEq)]
+pub enum How {
+    /// The provider's resolver answers this address, or that there is no such name.
+    DnsForge(Option<Ipv4Addr>),
+    /// Packets to the addresses vanish.
+    AddressDrop,
+    /// Connections to the addresses are refused.
+    AddressRefuse,
+    /// A TLS connection is reset in both directions once its ClientHello names the host.
+    SniReset,
+    /// A TLS connection's packets vanish once its ClientHello names the host.
+    SniDrop,
+    /// All packets vanish.
+    Blackhole,
+    /// The agents' machines are off.
+    PowerCut,
+    /// The coordinator's program is killed, and started again at the end.
+    CoordinatorDown,
+    /// The site is gone for everybody: packets vanish.
+    SiteGone,
+    /// The site is down for everybody: connections are refused.
+    SiteRefuses,
+}

@@ -1,0 +1,69 @@
+//! Notes combinations of who, whom and how that mean nothing.
+
+use super::super::check::Notes;
+use super::super::raw;
+use super::super::{How, Rule, Scenario, Who, Whom};
+
+/// Notes what does not fit together in a rule.
+pub(super) fn fit(notes: &mut Notes<'_>, scenario: &Scenario, raw: &raw::Rule, rule: &Rule) {
+    let at = raw.how.span().start;
+    for message in place(rule).into_iter().chain(names(scenario, rule)) {
+        notes.add(at, "how", message);
+    }
+    if let Some(message) = subject(rule) {
+        notes.add(at, "whom", message);
+    }
+}
+
+/// Whether it can be done there.
+fn place(rule: &Rule) -> Option<&'static str> {
+    let at_site = matches!(rule.how, How::SiteGone | How::SiteRefuses);
+    if at_site != (rule.who == Who::Site) {
+        return Some("site_down and who = \"site\" belong together");
+    }
+    if matches!(rule.how, How::CoordinatorDown) != (rule.who == Who::Coordinator) {
+        return Some("coordinator_down and who = \"coordinator\" belong together");
+    }
+    match (&rule.how, &rule.who) {
+        (How::DnsForge(_), Who::Gateway(_)) => {
+            Some("a gateway has no resolver; forge at a provider or at the nation")
+        }
+        (How::DnsForge(_), Who::Agents(_) | Who::Region(_)) => {
+            Some("a resolver answers all subscribers alike; forge at a provider or at the nation")
+        }
+        (How::PowerCut, Who::Gateway(_)) => Some("a power cut hits agents, not a gateway"),
+        _ => None,
+    }
+}
+
+/// Whether it can be told by names or addresses.
+fn names(scenario: &Scenario, rule: &Rule) -> Option<&'static str> {
+    let by_name = matches!(rule.how, How::DnsForge(_) | How::SniReset | How::SniDrop);
+    let named_addresses = matches!(&rule.whom, Whom::Named { addresses, .. } if !addresses.is_empty());
+    if by_name && named_addresses {
+        return Some("acts on names; addresses need address_drop or address_refuse");
+    }
+    if by_name && rule.whom == Whom::Coordinator && scenario.coordinator_host.is_none() {
+        return Some("acts on names, and the coordinator has none; give [coordinator] a host");
+    }
+    if by_name && rule.whom == Whom::Foreign {
+        return Some("acts on names; foreign is told by addresses, with address_drop or blackhole");
+    }
+    None
+}
+
+/// Whether it can be done to that.
+fn subject(rule: &Rule) -> Option<&'static str> {
+    match (&rule.how, &rule.whom) {
+        (How::SiteGone | How::SiteRefuses, Whom::Named { .. }) => None,
+        (How::SiteGone | How::SiteRefuses, _) => Some("site_down names its hosts"),
+        (How::Blackhole, Whom::Named { .. } | Whom::Coordinator) => {
+            Some("blackhole takes everything; use address_drop for some hosts")
+        }
+        (How::PowerCut, whom) if *whom != Whom::Everything => Some("a power cut takes everything"),
+        (How::CoordinatorDown, whom) if *whom != Whom::Coordinator => {
+            Some("coordinator_down names nobody else")
+        }
+        _ => None,
+    }
+}
