@@ -4,9 +4,9 @@ use super::controls::ControlWindow;
 use crate::coordinator::Coordinator;
 use crate::ingest::corrected;
 use crate::store::{NewMeasurement, StoredMeasurement};
-use faultline_analysis::detect::{Ask, CellView, Detector, Mode, Setup, TargetInfo};
+use faultline_analysis::detect::{Ask, CellView, Detector, LIVE_BEAT, Mode, Setup, TargetInfo};
 use faultline_analysis::judge::judge;
-use faultline_model::{CountryCode, Incident, Judgement, Record, Timestamp, Why};
+use faultline_model::{Asn, CountryCode, Incident, Judgement, Record, Target, TaskList, Timestamp, Why};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -144,11 +144,21 @@ fn setup(coordinator: &Coordinator, country: CountryCode) -> Setup {
     let period = list.map_or(300, |list| list.limits.cell_period_s);
     Setup {
         profile: coordinator.countries.profile(country),
-        targets: list.map(|list| list.targets.iter().map(TargetInfo::from).collect()).unwrap_or_default(),
+        targets: list
+            .map(|list| list.targets.iter().map(|spec| TargetInfo::of(spec, country)).collect())
+            .unwrap_or_default(),
         baseline: coordinator.baseline.clone(),
         base_period: Duration::from_secs(period.into()),
         mode: Mode::Live,
         reference_asns: BTreeSet::new(),
         history: BTreeMap::new(),
+        beat: LIVE_BEAT,
+        regions: BTreeMap::new(),
+        landmarks: list.map(|list| landmarks(list, country)).unwrap_or_default(),
     }
+}
+
+fn landmarks(list: &TaskList, country: CountryCode) -> BTreeMap<Target, Asn> {
+    let own = list.landmarks.iter().filter(|landmark| landmark.country == country);
+    own.map(|landmark| (landmark.target.clone(), landmark.asn)).collect()
 }
