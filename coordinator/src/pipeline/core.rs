@@ -6,7 +6,9 @@ use crate::ingest::corrected;
 use crate::store::{NewMeasurement, StoredMeasurement};
 use faultline_analysis::detect::{Ask, CellView, Detector, LIVE_BEAT, Mode, Setup, TargetInfo};
 use faultline_analysis::judge::judge;
-use faultline_model::{Asn, CountryCode, Incident, Judgement, Record, Target, TaskList, Timestamp, Why};
+use faultline_model::{
+    Asn, Category, CountryCode, Incident, Judgement, Presence, Record, Target, TaskList, Timestamp, Why,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -16,6 +18,8 @@ pub(super) struct Core {
     controls: ControlWindow,
     list_version: u64,
     last: Timestamp,
+    /// Times in which nobody could be heard, which detectors made later learn too.
+    own_outages: Vec<(Timestamp, Timestamp)>,
 }
 
 /// What became of a page of measurements.
@@ -68,7 +72,29 @@ impl Core {
     }
 
     fn detector(&mut self, coordinator: &Coordinator, country: CountryCode) -> &mut Detector {
-        self.detectors.entry(country).or_insert_with(|| Detector::new(setup(coordinator, country)))
+        let own = &self.own_outages;
+        self.detectors.entry(country).or_insert_with(|| {
+            let mut detector = Detector::new(setup(coordinator, country));
+            own.iter().for_each(|(from, to)| detector.note_own_outage(*from, *to));
+            detector
+        })
+    }
+
+    /// Lets the detectors hear signs of life: a control's in every country, others' in their own.
+    pub(super) fn hear(&mut self, coordinator: &Coordinator, signs: Vec<Presence>) {
+        for sign in signs {
+            if sign.control {
+                self.detectors.values_mut().for_each(|detector| detector.hear(sign.clone()));
+            } else {
+                self.detector(coordinator, sign.country).hear(sign);
+            }
+        }
+    }
+
+    /// Notes a time in which this coordinator did not run.
+    pub(super) fn note_own_outage(&mut self, from: Timestamp, to: Timestamp) {
+        self.own_outages.push((from, to));
+        self.detectors.values_mut().for_each(|detector| detector.note_own_outage(from, to));
     }
 
     /// Judges and ingests measurements in the order in which they were stored.
@@ -121,14 +147,20 @@ impl Core {
 /// Makes the row that detection works on; `None` for what weighs nothing: nobody knows the network, or no list that
 /// was ever in force has the target.
 fn record(coordinator: &Coordinator, row: NewMeasurement, judgement: &Judgement) -> Option<Record> {
-    let spec = coordinator.lists.spec(&row.measurement.target)?;
+    let target = &row.measurement.target;
+    let category = match coordinator.lists.spec(target) {
+        Some(spec) => spec.category,
+        // Only controls look at landmarks, and what they see there concerns no service.
+        None if row.control && coordinator.lists.is_landmark(target) => Category::canary(),
+        None => return None,
+    };
     Some(Record {
         id: row.measurement.id,
         agent: row.agent,
         asn: row.asn?,
         country: row.country,
         target: row.measurement.target,
-        category: spec.category,
+        category,
         started_at: corrected(row.measurement.started_at, row.clock_offset_ms),
         received_at: row.received_at,
         class: judgement.class,

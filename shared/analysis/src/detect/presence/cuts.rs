@@ -45,11 +45,22 @@ pub(in super::super) struct Cut {
     pub(in super::super) ended: Option<Cleared>,
     pub(in super::super) incident: Option<IncidentId>,
     pub(in super::super) returns: u32,
+    /// Only our channel was gone: what was measured meanwhile counts as ever.
+    pub(in super::super) is_channel: bool,
 }
 
 impl Cut {
     pub(super) fn new(cause: Cause, (low, high): (Ms, Ms), raised: Ms) -> Self {
-        Self { cause, low, high: high.max(low), raised, ended: None, incident: None, returns: 0 }
+        Self {
+            cause,
+            low,
+            high: high.max(low),
+            raised,
+            ended: None,
+            incident: None,
+            returns: 0,
+            is_channel: false,
+        }
     }
 
     /// Says whether it lasts.
@@ -69,6 +80,12 @@ impl Cut {
 }
 
 impl Core {
+    /// Returns the time in which a network was off, so that failures there say nothing about any target.
+    pub(in super::super) fn cut_span(&self, family: FamilyNo) -> (Ms, Ms) {
+        let cut = self.presences.cuts.get(&Group::Family(family)).filter(|cut| !cut.is_channel);
+        cut.map_or((0, -1), |cut| (cut.low, cut.ended.map_or(Ms::MAX, |ended| ended.end)))
+    }
+
     /// Says whether an agent belongs to a group.
     pub(super) fn belongs(&self, group: &Group, key: &HeardKey, heard: &Heard) -> bool {
         match group {

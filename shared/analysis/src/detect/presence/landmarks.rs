@@ -9,7 +9,7 @@ use super::super::store::{Ms, hash};
 use super::super::world::{FamilyNo, Place};
 use super::super::{core::Core, ms};
 use super::{Cut, Group};
-use faultline_model::{Record, Target};
+use faultline_model::{Class, Record, Target};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A landmark that answered so long before a silence is one that answers.
@@ -66,7 +66,7 @@ impl Core {
                 target: hash(record.target.as_str()),
                 network: record.asn.get(),
                 received: ms(record.received_at),
-                is_ok: !record.class.is_anomaly(),
+                is_ok: answers(record.class),
             };
             let key = (ms(record.started_at), hash(record.id.as_str()));
             self.presences.landmarks.looks.entry(family).or_default().insert(key, look);
@@ -149,4 +149,10 @@ impl Core {
         }
         (silent, expected)
     }
+}
+
+/// Says whether a host was reached, whatever it said: a refusal comes from somebody who is there.
+fn answers(class: Class) -> bool {
+    let says = [Class::HttpStatusDiff, Class::HttpBlockpage, Class::TlsCertMismatch, Class::TcpRefused];
+    !class.is_anomaly() || says.contains(&class)
 }

@@ -92,6 +92,7 @@ impl Core {
             let (id, incident) = self.publish(id, &statement);
             for group in event.cuts.keys() {
                 let Some(cut) = self.presences.cuts.get_mut(group) else { continue };
+                cut.is_channel = statement.verdict == Verdict::ControlChannelBlock;
                 let former = cut.incident.replace(id.clone()).filter(|former| *former != id);
                 let merged =
                     former.and_then(|former| Some((former.clone(), self.withdraw_merged(&former, &id)?)));
@@ -271,6 +272,7 @@ impl Core {
                 ended: end.map(|end| Cleared { end, at: end }),
                 incident: Some(incident.id.clone()),
                 returns: 0,
+                is_channel: incident.verdict == Verdict::ControlChannelBlock,
             };
             self.presences.cuts.insert(Group::Family(family), cut);
         }

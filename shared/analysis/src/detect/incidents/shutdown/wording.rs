@@ -120,7 +120,7 @@ impl Core {
                 reasons.push("canaries inside the country are reached, nothing beyond it is".to_owned());
             }
             Some(Reach::None) => {
-                reasons.push("canaries inside the country are not reached either".to_owned())
+                reasons.push("canaries inside the country are not reached either".to_owned());
             }
             Some(Reach::All) | None => {}
         }
