@@ -102,8 +102,7 @@ pub fn plan(list: &TaskList, agents: &[PlanAgent]) -> Plan {
         members.sort_by(|a, b| a.id.cmp(&b.id));
         members.dedup_by(|a, b| a.id == b.id);
         if group == Group::Control {
-            let landmarks = list.landmarks.iter().map(|landmark| (CheckKind::Web, &landmark.target));
-            let items: Vec<Item<'_>> = items.iter().copied().chain(landmarks).collect();
+            let items: Vec<Item<'_>> = items.iter().copied().chain(interleave::landmarks(list)).collect();
             plan_controls(list, &items, &members, &mut plan);
         } else {
             plan_family(list, &items, &members, (family, families), &mut plan);
