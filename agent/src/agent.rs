@@ -62,7 +62,8 @@ impl Agent {
         let terms = Terms::of(record.budget.class(), record.control);
         // A damaged ledger counts as a new one: it cannot be told what it held, and the agent must not stay silent.
         let ledger = home.load_json("ledger.json").unwrap_or_else(|_| Ledger::new(&terms, now()));
-        let policy = Policy::new(terms, checks.keys().copied().collect(), list, ledger);
+        let policy =
+            Policy::new(terms, checks.keys().copied().collect(), list, ledger).for_control(record.control);
         Ok(Self {
             home,
             record,

@@ -165,6 +165,7 @@ mod tests {
             role: Role::Site,
             category: Category::new("GRP").expect("a category"),
             checks: vec![CheckKind::Web],
+            domestic: None,
         };
         let list = TaskList {
             name: "core".into(),
@@ -174,6 +175,7 @@ mod tests {
             limits: Limits::default(),
             resolvers: vec![],
             targets: vec![spec("x.com"), spec("y.com")],
+            landmarks: vec![],
         };
         let terms = Terms::of(wire::BudgetClass::Standard, false);
         Policy::new(terms, BTreeSet::from([CheckKind::Web]), Some(list), Ledger::new(&terms, at(0)))

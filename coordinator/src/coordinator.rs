@@ -6,7 +6,7 @@ use crate::fleet::Fleet;
 use crate::lists::Lists;
 use crate::pipeline::{Confirmations, View};
 use crate::store::{Archive, PresenceEvent, Registry};
-use faultline_model::{Baseline, Incident};
+use faultline_model::{Baseline, Incident, Presence};
 use faultline_runtime::tls::CertificateAuthority;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, broadcast, watch};
@@ -81,6 +81,8 @@ impl Coordinator {
 #[derive(Debug, Default)]
 pub(crate) struct PresenceQueue {
     events: Mutex<Vec<PresenceEvent>>,
+    /// Signs of life for the detectors, which take them every two seconds.
+    signs: Mutex<Vec<Presence>>,
     pub(crate) nudge: Notify,
 }
 
@@ -89,6 +91,16 @@ impl PresenceQueue {
     pub(crate) fn push(&self, event: PresenceEvent) {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
         self.nudge.notify_one();
+    }
+
+    /// Lets the detectors hear a sign of life.
+    pub(crate) fn hear(&self, sign: Presence) {
+        self.signs.lock().unwrap_or_else(PoisonError::into_inner).push(sign);
+    }
+
+    /// Takes all signs of life.
+    pub(crate) fn take_signs(&self) -> Vec<Presence> {
+        std::mem::take(&mut *self.signs.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Takes all events.

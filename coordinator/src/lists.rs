@@ -76,6 +76,17 @@ impl Lists {
         spec.checks.contains(&check).then(|| spec.clone())
     }
 
+    /// Says whether that version of the list lets controls look at a landmark.
+    pub(crate) fn allows_landmark(&self, version: u64, check: CheckKind, target: &Target) -> bool {
+        self.read().versions.get(&version).is_some_and(|kept| kept.list.allows_landmark(check, target))
+    }
+
+    /// Says whether a target is a landmark of any version.
+    pub(crate) fn is_landmark(&self, target: &Target) -> bool {
+        let held = self.read();
+        held.versions.values().any(|kept| kept.list.landmarks.iter().any(|own| own.target == *target))
+    }
+
     /// Returns a target's entry in the newest version that has it.
     pub(crate) fn spec(&self, target: &Target) -> Option<TargetSpec> {
         let held = self.read();

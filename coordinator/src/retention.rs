@@ -2,6 +2,7 @@
 
 use crate::coordinator::Coordinator;
 use crate::store::{PresenceEvent, PresenceKind, StoreError, tolerate};
+use faultline_model::Timestamp;
 use faultline_runtime::now;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,10 @@ use std::time::Duration;
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 /// Rows per transaction, so that uploads never wait long behind it.
 const PRUNE_ROWS: usize = 2_000;
-const BEAT_EVERY: Duration = Duration::from_secs(60);
+/// Who is there is written down this often.
+pub(crate) const BEAT_EVERY: Duration = Duration::from_secs(60);
+/// The coordinator's own sign of life, from which a later one learns how long nobody could be heard.
+const OWN_BEAT_EVERY: Duration = Duration::from_secs(15);
 /// Comings and goings are gathered for a moment: after a restart they come in thousands.
 const GATHER: Duration = Duration::from_secs(1);
 
@@ -35,6 +39,7 @@ pub(crate) async fn run_retention(coordinator: Arc<Coordinator>, keep: Duration)
 /// Writes presence down until asked to stop: comings and goings at once, who is there every minute.
 pub(crate) async fn run_presence(coordinator: Arc<Coordinator>) -> Result<(), StoreError> {
     let mut beat = tokio::time::interval(BEAT_EVERY);
+    let mut own = tokio::time::interval(OWN_BEAT_EVERY);
     loop {
         let is_beat = tokio::select! {
             () = coordinator.stop.cancelled() => {
@@ -43,6 +48,10 @@ pub(crate) async fn run_presence(coordinator: Arc<Coordinator>) -> Result<(), St
                 return flush(&coordinator, false).await;
             }
             _ = beat.tick() => true,
+            _ = own.tick() => {
+                coordinator.presence.push(own_sign(now()));
+                false
+            }
             () = coordinator.presence.nudge.notified() => {
                 tokio::select! {
                     () = coordinator.stop.cancelled() => {}
@@ -63,14 +72,12 @@ async fn flush(coordinator: &Coordinator, is_beat: bool) -> Result<(), StoreErro
     let mut events = coordinator.presence.take();
     if is_beat {
         let at = now();
-        let kind = PresenceKind::Beat;
-        events.push(PresenceEvent { agent: None, asn: None, at, kind, clock_offset_ms: 0, spooled: 0 });
         let present = coordinator.fleet.views(now()).into_iter().filter(|view| view.is_connected);
         events.extend(present.map(|view| PresenceEvent {
             agent: Some(view.record.id),
             asn: view.network,
             at,
-            kind,
+            kind: if view.record.paused { PresenceKind::Paused } else { PresenceKind::Beat },
             clock_offset_ms: view.clock_offset_ms,
             spooled: view.spooled,
         }));
@@ -83,4 +90,10 @@ async fn flush(coordinator: &Coordinator, is_beat: bool) -> Result<(), StoreErro
         coordinator.registry.note_agents(dirty).await?;
     }
     Ok(())
+}
+
+/// The coordinator's own sign of life.
+fn own_sign(at: Timestamp) -> PresenceEvent {
+    let kind = PresenceKind::Beat;
+    PresenceEvent { agent: None, asn: None, at, kind, clock_offset_ms: 0, spooled: 0 }
 }

@@ -131,13 +131,20 @@ pub struct Policy {
     kinds: BTreeSet<CheckKind>,
     list: Option<TaskList>,
     ledger: Ledger,
+    is_control: bool,
 }
 
 impl Policy {
     /// Makes the policy of an agent that knows some kinds of checks.
     #[must_use]
     pub fn new(terms: Terms, kinds: BTreeSet<CheckKind>, list: Option<TaskList>, ledger: Ledger) -> Self {
-        Self { terms, kinds, list, ledger }
+        Self { terms, kinds, list, ledger, is_control: false }
+    }
+
+    /// Makes it the policy of a control, which may also look at the list's landmarks.
+    #[must_use]
+    pub fn for_control(self, is_control: bool) -> Self {
+        Self { is_control, ..self }
     }
 
     /// Returns the list that is held.
@@ -194,7 +201,8 @@ impl Policy {
         if !self.kinds.contains(&check) {
             return Err(Refusal::UnknownCheck);
         }
-        if list.allows(check, target) { Ok(list) } else { Err(Refusal::NotInList) }
+        let is_landmark = self.is_control && list.allows_landmark(check, target);
+        if is_landmark || list.allows(check, target) { Ok(list) } else { Err(Refusal::NotInList) }
     }
 
     /// Permits one routine run and enters it into the ledger.

@@ -22,6 +22,7 @@ fn list(names: &[String]) -> TaskList {
         role: Role::Site,
         category: Category::new("GRP").expect("a category"),
         checks: vec![CheckKind::Web],
+        domestic: None,
     };
     TaskList {
         name: "core".into(),
@@ -31,6 +32,7 @@ fn list(names: &[String]) -> TaskList {
         limits: Limits::default(),
         resolvers: vec![],
         targets: names.iter().map(spec).collect(),
+        landmarks: vec![],
     }
 }
 

@@ -156,6 +156,7 @@ impl Coordinator {
             role: Role::Site,
             category: Category::new("GRP").expect("a category"),
             checks: vec![CheckKind::Web],
+            domestic: None,
         };
         TaskList {
             name: "core".into(),
@@ -165,6 +166,7 @@ impl Coordinator {
             limits: Limits::default(),
             resolvers,
             targets: urls.iter().map(spec).collect(),
+            landmarks: vec![],
         }
     }
 

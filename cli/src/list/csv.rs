@@ -75,6 +75,7 @@ fn read_row(
         role: Role::Site,
         category,
         checks: vec![CheckKind::Web],
+        domestic: None,
     })
 }
 

@@ -1,7 +1,7 @@
 //! A list before it has a version and a signature.
 
 use super::Fault;
-use faultline_model::{Limits, ResolverSpec, ServiceId, Target, TargetSpec, TaskList, Timestamp};
+use faultline_model::{Landmark, Limits, ResolverSpec, ServiceId, Target, TargetSpec, TaskList, Timestamp};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ pub(crate) struct Settings {
     pub limits: Limits,
     /// Public resolvers.
     pub resolvers: Vec<ResolverSpec>,
+    /// Hosts inside networks, for controls.
+    pub landmarks: Vec<Landmark>,
 }
 
 impl Settings {
@@ -28,6 +30,7 @@ impl Settings {
             valid_days: DEFAULT_VALID_DAYS,
             limits: Limits::default(),
             resolvers: Vec::new(),
+            landmarks: Vec::new(),
         }
     }
 }
@@ -117,6 +120,7 @@ impl Draft {
             limits: settings.limits,
             resolvers: settings.resolvers,
             targets: self.entries.into_iter().map(|entry| entry.spec).collect(),
+            landmarks: settings.landmarks,
         }
     }
 }

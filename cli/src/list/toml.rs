@@ -2,7 +2,10 @@
 
 use super::draft::{Draft, Entry, Settings};
 use super::{Fault, line_of};
-use faultline_model::{Category, CheckKind, Limits, ResolverSpec, Role, ServiceId, Target, TargetSpec};
+use faultline_model::{
+    Asn, Category, CheckKind, CountryCode, Landmark, Limits, ResolverSpec, Role, ServiceId, Target,
+    TargetSpec,
+};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -25,6 +28,16 @@ struct File {
     resolver: Vec<Resolver>,
     #[serde(default)]
     service: Vec<Service>,
+    #[serde(default)]
+    landmark: Vec<FileLandmark>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileLandmark {
+    url: Spanned<String>,
+    country: Spanned<String>,
+    asn: Spanned<u32>,
 }
 
 #[derive(Deserialize)]
@@ -42,6 +55,8 @@ struct Service {
     id: Spanned<String>,
     name: Spanned<String>,
     category: Spanned<String>,
+    #[serde(default)]
+    domestic: Option<Spanned<String>>,
     #[serde(default)]
     target: Vec<FileTarget>,
 }
@@ -141,7 +156,8 @@ fn read_settings(reader: &mut Reader<'_>, file: &File) -> Settings {
     let plain = Settings::plain(name);
     let valid_days = reader.number("valid_days", file.valid_days.as_ref(), 1..91, plain.valid_days);
     let resolvers = file.resolver.iter().filter_map(|resolver| read_resolver(reader, resolver)).collect();
-    Settings { valid_days, limits, resolvers, ..plain }
+    let landmarks = file.landmark.iter().filter_map(|landmark| read_landmark(reader, landmark)).collect();
+    Settings { valid_days, limits, resolvers, landmarks, ..plain }
 }
 
 fn read_resolver(reader: &mut Reader<'_>, resolver: &Resolver) -> Option<ResolverSpec> {
@@ -160,6 +176,18 @@ fn read_resolver(reader: &mut Reader<'_>, resolver: &Resolver) -> Option<Resolve
     })
 }
 
+fn read_landmark(reader: &mut Reader<'_>, landmark: &FileLandmark) -> Option<Landmark> {
+    let target = Target::new(landmark.url.get_ref());
+    let target = reader.keep(landmark.url.span(), "landmark.url", target);
+    let country = read_country(reader, "landmark.country", &landmark.country);
+    let asn = reader.keep(landmark.asn.span(), "landmark.asn", Asn::new(*landmark.asn.get_ref()));
+    Some(Landmark { target: target?, country: country?, asn: asn? })
+}
+
+fn read_country(reader: &mut Reader<'_>, key: &str, text: &Spanned<String>) -> Option<CountryCode> {
+    reader.keep(text.span(), key, text.get_ref().parse::<CountryCode>())
+}
+
 fn read_address(reader: &mut Reader<'_>, key: &str, text: &Spanned<String>) -> Option<SocketAddr> {
     let address = text.get_ref().parse::<SocketAddr>();
     let address =
@@ -175,6 +203,7 @@ fn read_service(reader: &mut Reader<'_>, service: &Service, entries: &mut Vec<En
     if name.is_empty() || name.chars().count() > 60 || name.chars().any(char::is_control) {
         reader.fault(service.name.span(), "service.name", "use 1 to 60 printable characters");
     }
+    let domestic = service.domestic.as_ref().and_then(|text| read_country(reader, "service.domestic", text));
     if service.target.is_empty() {
         reader.fault(service.id.span(), "service.target", "the service has no targets");
     }
@@ -190,6 +219,7 @@ fn read_service(reader: &mut Reader<'_>, service: &Service, entries: &mut Vec<En
                 role: target.role,
                 category: category.clone(),
                 checks: vec![CheckKind::Web],
+                domestic,
             },
             source: reader.source.to_owned(),
             line: line_of(reader.text, target.url.span().start),

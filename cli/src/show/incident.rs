@@ -119,6 +119,8 @@ mod tests {
             onset_interval_by_asn: BTreeMap::new(),
             detected_at: at("2024-01-20T13:41:10Z"),
             transit: None,
+            basis: None,
+            reach: None,
             retracted: false,
             mechanisms: BTreeMap::new(),
             mechanism_by_asn: BTreeMap::from([(asn, "tls_reset".into())]),

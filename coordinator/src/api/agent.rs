@@ -11,7 +11,8 @@ use crate::fleet::{Greeting, Line};
 use crate::ingest;
 use crate::planning::day_budget;
 use crate::store::{AgentRecord, PresenceEvent, PresenceKind};
-use faultline_model::{AgentId, Asn, Task};
+use faultline_analysis::detect::LIVE_BEAT;
+use faultline_model::{AgentId, Asn, CountryCode, Task};
 use faultline_proto::agent as wire;
 use faultline_proto::agent::watch_schedule_request::Message as FromAgent;
 use faultline_proto::agent::watch_schedule_response::Message as ToAgent;
@@ -85,7 +86,7 @@ type Outgoing = Result<wire::WatchScheduleResponse, Status>;
 
 /// One agent's open stream.
 struct AgentStream {
-    presence: Presence,
+    presence: Present,
     line: Line,
     inbound: Streaming<wire::WatchScheduleRequest>,
     outgoing: VecDeque<ToAgent>,
@@ -124,8 +125,22 @@ impl AgentStream {
             clock_ms: at.unix_ms(),
             country: if agent.control { String::new() } else { agent.country.to_string() },
         };
-        let presence = Presence { coordinator, agent: agent.id.clone(), number: line.number, network };
+        let beat_s = (beat != LIVE_BEAT).then(|| u32::try_from(beat.as_secs()).unwrap_or(u32::MAX));
+        let presence = Present {
+            asn: network.or(agent.asn),
+            country: agent.country,
+            control: agent.control,
+            beat_s,
+            coordinator,
+            agent: agent.id.clone(),
+            number: line.number,
+            network,
+            is_leaving: false,
+        };
         presence.note(PresenceKind::Came, clock_offset_ms);
+        if hello.paused {
+            presence.note(PresenceKind::Paused, clock_offset_ms);
+        }
         let mut stream = Self {
             presence,
             line,
@@ -163,7 +178,11 @@ impl AgentStream {
                 },
                 message = self.inbound.message() => match message {
                     Ok(Some(message)) => self.hear(&message),
-                    Ok(None) | Err(_) => return None,
+                    Ok(None) => {
+                        self.presence.is_leaving = true;
+                        return None;
+                    }
+                    Err(_) => return None,
                 },
             }
         }
@@ -177,15 +196,19 @@ impl AgentStream {
     fn hear(&self, message: &wire::WatchScheduleRequest) {
         // A second hello is no beat, but no reason to hang up either.
         let Some(FromAgent::Beat(beat)) = &message.message else { return };
-        let Presence { coordinator, agent, .. } = &self.presence;
+        let Present { coordinator, agent, .. } = &self.presence;
         if coordinator.fleet.beat(agent, beat, now()) {
             coordinator.replan.notify_one();
+            let kind = if beat.paused { PresenceKind::Paused } else { PresenceKind::Came };
+            self.presence.note(kind, beat.clock_ms.saturating_sub(now().unix_ms()));
+        } else {
+            self.presence.hear(if beat.paused { PresenceKind::Paused } else { PresenceKind::Beat });
         }
     }
 
     /// Queues the list and the schedule where they are newer than what the agent has.
     fn refresh(&mut self) {
-        let Presence { coordinator, agent, .. } = &self.presence;
+        let Present { coordinator, agent, .. } = &self.presence;
         let schedule = coordinator.fleet.schedule(agent);
         if let Some(kept) = coordinator.lists.newest().filter(|kept| kept.list.version > self.sent_list) {
             self.sent_list = kept.list.version;
@@ -223,25 +246,47 @@ fn confirmation(task: &Task) -> wire::Confirmation {
 }
 
 /// Says that the agent went when its stream is dropped, however that comes about.
-struct Presence {
+struct Present {
     coordinator: Arc<Coordinator>,
     agent: AgentId,
     number: u64,
     network: Option<Asn>,
+    /// The network that it counts for.
+    asn: Option<Asn>,
+    country: CountryCode,
+    control: bool,
+    beat_s: Option<u32>,
+    /// The agent closed the stream in order.
+    is_leaving: bool,
 }
 
-impl Presence {
+impl Present {
+    /// Lets the detectors hear of it. Of an agent whose network nobody knows nothing can be said.
+    fn hear(&self, kind: PresenceKind) {
+        let Some(asn) = self.asn else { return };
+        self.coordinator.presence.hear(faultline_model::Presence {
+            at: now(),
+            agent: self.agent.clone(),
+            asn,
+            country: self.country,
+            control: self.control,
+            kind,
+            beat_s: self.beat_s,
+        });
+    }
+
     fn note(&self, kind: PresenceKind, clock_offset_ms: i64) {
         let agent = Some(self.agent.clone());
         let event = PresenceEvent { agent, asn: self.network, at: now(), kind, clock_offset_ms, spooled: 0 };
         self.coordinator.presence.push(event);
+        self.hear(kind);
     }
 }
 
-impl Drop for Presence {
+impl Drop for Present {
     fn drop(&mut self) {
         if self.coordinator.fleet.disconnect(&self.agent, self.number, now()) {
-            self.note(PresenceKind::Went, 0);
+            self.note(if self.is_leaving { PresenceKind::Left } else { PresenceKind::Went }, 0);
             self.coordinator.replan.notify_one();
         }
     }

@@ -123,6 +123,8 @@ fn incident(id: &str, verdict: Verdict, status: Status, networks: usize) -> Inci
         end_by_asn: BTreeMap::new(),
         detected_at: onset + Duration::from_secs(11),
         transit: None,
+        basis: None,
+        reach: None,
         retracted: false,
         mechanisms: BTreeMap::from([("tls_reset".to_owned(), 0.94), ("tcp_timeout".to_owned(), 0.06)]),
         mechanism_by_asn: asns.iter().map(|asn| (*asn, "tls_reset".to_owned())).collect(),

@@ -9,7 +9,7 @@ use crate::coordinator::Coordinator;
 use crate::fleet::Candidate;
 use crate::planning::{Group, day_budget};
 use faultline_analysis::detect::{Ask, Who};
-use faultline_model::{AgentId, CountryCode, Depth, Target, Task, TaskToken, Timestamp};
+use faultline_model::{AgentId, CheckKind, CountryCode, Depth, Target, Task, TaskToken, Timestamp};
 use faultline_runtime::random_bytes;
 use rand::seq::SliceRandom;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -177,15 +177,15 @@ impl Pool<'_> {
 /// Hands out what a detector asks for. Fewer than asked for is no error: it asks again.
 pub(super) fn hand_out(coordinator: &Coordinator, country: CountryCode, ask: &Ask, now: Timestamp) {
     let Some(kept) = coordinator.lists.newest() else { return };
-    let Some(check) = kept.list.find(&ask.target).and_then(|spec| spec.checks.first().copied()) else {
-        return;
-    };
+    let is_landmark = ask.who == Who::Controls && kept.list.allows_landmark(CheckKind::Web, &ask.target);
+    let listed = kept.list.find(&ask.target).and_then(|spec| spec.checks.first().copied());
+    let Some(check) = listed.or_else(|| is_landmark.then_some(CheckKind::Web)) else { return };
     let candidates = coordinator.fleet.candidates(&coordinator.countries, (check, kept.list.version), now);
     let per_target = usize::try_from(kept.list.limits.confirmations_per_target).unwrap_or(0);
     let pool = Pool { ask, country, candidates: &candidates, per_target };
     // Controls look thoroughly: what they see decides. Volunteers' light check asks public resolvers by itself when a
     // step fails, and costs a tenth of the bytes.
-    let depth = if ask.who == Who::Controls { Depth::Full } else { Depth::Light };
+    let depth = if ask.who == Who::Controls && !is_landmark { Depth::Full } else { Depth::Light };
     let mut sent = 0_usize;
     for (agent, token) in coordinator.confirmations.choose(ask, &pool, now) {
         let task = Task { check, target: ask.target.clone(), depth, token: token.clone() };

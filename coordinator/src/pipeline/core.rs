@@ -4,9 +4,11 @@ use super::controls::ControlWindow;
 use crate::coordinator::Coordinator;
 use crate::ingest::corrected;
 use crate::store::{NewMeasurement, StoredMeasurement};
-use faultline_analysis::detect::{Ask, CellView, Detector, Mode, Setup, TargetInfo};
+use faultline_analysis::detect::{Ask, CellView, Detector, LIVE_BEAT, Mode, Setup, TargetInfo};
 use faultline_analysis::judge::judge;
-use faultline_model::{CountryCode, Incident, Judgement, Record, Timestamp, Why};
+use faultline_model::{
+    Asn, Category, CountryCode, Incident, Judgement, Presence, Record, Target, TaskList, Timestamp, Why,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -16,6 +18,8 @@ pub(super) struct Core {
     controls: ControlWindow,
     list_version: u64,
     last: Timestamp,
+    /// Times in which nobody could be heard, which detectors made later learn too.
+    own_outages: Vec<(Timestamp, Timestamp)>,
 }
 
 /// What became of a page of measurements.
@@ -68,7 +72,29 @@ impl Core {
     }
 
     fn detector(&mut self, coordinator: &Coordinator, country: CountryCode) -> &mut Detector {
-        self.detectors.entry(country).or_insert_with(|| Detector::new(setup(coordinator, country)))
+        let own = &self.own_outages;
+        self.detectors.entry(country).or_insert_with(|| {
+            let mut detector = Detector::new(setup(coordinator, country));
+            own.iter().for_each(|(from, to)| detector.note_own_outage(*from, *to));
+            detector
+        })
+    }
+
+    /// Lets the detectors hear signs of life: a control's in every country, others' in their own.
+    pub(super) fn hear(&mut self, coordinator: &Coordinator, signs: Vec<Presence>) {
+        for sign in signs {
+            if sign.control {
+                self.detectors.values_mut().for_each(|detector| detector.hear(sign.clone()));
+            } else {
+                self.detector(coordinator, sign.country).hear(sign);
+            }
+        }
+    }
+
+    /// Notes a time in which this coordinator did not run.
+    pub(super) fn note_own_outage(&mut self, from: Timestamp, to: Timestamp) {
+        self.own_outages.push((from, to));
+        self.detectors.values_mut().for_each(|detector| detector.note_own_outage(from, to));
     }
 
     /// Judges and ingests measurements in the order in which they were stored.
@@ -121,14 +147,20 @@ impl Core {
 /// Makes the row that detection works on; `None` for what weighs nothing: nobody knows the network, or no list that
 /// was ever in force has the target.
 fn record(coordinator: &Coordinator, row: NewMeasurement, judgement: &Judgement) -> Option<Record> {
-    let spec = coordinator.lists.spec(&row.measurement.target)?;
+    let target = &row.measurement.target;
+    let category = match coordinator.lists.spec(target) {
+        Some(spec) => spec.category,
+        // Only controls look at landmarks, and what they see there concerns no service.
+        None if row.control && coordinator.lists.is_landmark(target) => Category::canary(),
+        None => return None,
+    };
     Some(Record {
         id: row.measurement.id,
         agent: row.agent,
         asn: row.asn?,
         country: row.country,
         target: row.measurement.target,
-        category: spec.category,
+        category,
         started_at: corrected(row.measurement.started_at, row.clock_offset_ms),
         received_at: row.received_at,
         class: judgement.class,
@@ -144,11 +176,21 @@ fn setup(coordinator: &Coordinator, country: CountryCode) -> Setup {
     let period = list.map_or(300, |list| list.limits.cell_period_s);
     Setup {
         profile: coordinator.countries.profile(country),
-        targets: list.map(|list| list.targets.iter().map(TargetInfo::from).collect()).unwrap_or_default(),
+        targets: list
+            .map(|list| list.targets.iter().map(|spec| TargetInfo::of(spec, country)).collect())
+            .unwrap_or_default(),
         baseline: coordinator.baseline.clone(),
         base_period: Duration::from_secs(period.into()),
         mode: Mode::Live,
         reference_asns: BTreeSet::new(),
         history: BTreeMap::new(),
+        beat: LIVE_BEAT,
+        regions: BTreeMap::new(),
+        landmarks: list.map(|list| landmarks(list, country)).unwrap_or_default(),
     }
+}
+
+fn landmarks(list: &TaskList, country: CountryCode) -> BTreeMap<Target, Asn> {
+    let own = list.landmarks.iter().filter(|landmark| landmark.country == country);
+    own.map(|landmark| (landmark.target.clone(), landmark.asn)).collect()
 }

@@ -6,11 +6,13 @@
 //! written to the store first and told to readers then. Requests become confirmations.
 //!
 //! After a restart the newest six hours are read again and the published incidents are given back to the detectors, so
-//! that an incident goes on under its id. Nothing is asked of agents until that is done.
+//! that an incident goes on under its id. Who was there before is read as well, and how long nobody could be heard.
+//! Nothing is asked of agents until that is done.
 
 mod confirmations;
 mod controls;
 mod core;
+mod presence;
 
 pub(crate) use confirmations::Confirmations;
 
@@ -68,6 +70,7 @@ impl Pipeline {
         let mut core = Core::default();
         core.set_up(&coordinator);
         core.restore(&coordinator, incidents);
+        presence::remember(&coordinator, &mut core, now()).await?;
         let last_evaluation = Timestamp::default();
         Ok(Self { coordinator, core, position, next: None, last_evaluation, unpublished: Vec::new() })
     }
@@ -117,6 +120,8 @@ impl Pipeline {
     }
 
     async fn evaluate(&mut self, now: Timestamp) -> Result<(), PipelineError> {
+        let signs = self.coordinator.presence.take_signs();
+        self.core.hear(&Arc::clone(&self.coordinator), signs);
         let evaluated = self.blocking(move |core| core.evaluate(now)).await?;
         self.last_evaluation = now;
         self.next = evaluated.next;

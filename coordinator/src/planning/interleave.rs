@@ -43,6 +43,16 @@ pub(super) fn interleave(list: &TaskList) -> Vec<Item<'_>> {
     circle
 }
 
+/// Returns each landmark once, spread evenly over the period.
+pub(super) fn landmarks(list: &TaskList) -> impl Iterator<Item = Item<'_>> {
+    let count = float(list.landmarks.len());
+    list.landmarks.iter().enumerate().map(move |(index, landmark)| Item {
+        check: CheckKind::Web,
+        target: &landmark.target,
+        position: float(index) / count,
+    })
+}
+
 #[expect(clippy::cast_precision_loss, reason = "a list has at most thousands of targets")]
 fn float(count: usize) -> f64 {
     count as f64

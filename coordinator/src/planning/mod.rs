@@ -102,6 +102,7 @@ pub fn plan(list: &TaskList, agents: &[PlanAgent]) -> Plan {
         members.sort_by(|a, b| a.id.cmp(&b.id));
         members.dedup_by(|a, b| a.id == b.id);
         if group == Group::Control {
+            let items: Vec<Item<'_>> = items.iter().copied().chain(interleave::landmarks(list)).collect();
             plan_controls(list, &items, &members, &mut plan);
         } else {
             plan_family(list, &items, &members, (family, families), &mut plan);
@@ -171,7 +172,7 @@ fn turn_entries(items: &[Item<'_>], (turn, turns): (usize, usize), period: u64, 
     entries.collect()
 }
 
-/// Every control looks at every target once in a cell period.
+/// Every control looks at every target, and at every landmark, once in a cell period.
 fn plan_controls(list: &TaskList, items: &[Item<'_>], members: &[&PlanAgent], plan: &mut Plan) {
     let period = base_period_ms(list);
     let mut dearest = 0;

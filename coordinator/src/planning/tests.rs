@@ -13,6 +13,7 @@ fn list(services: &[usize], cell_period_s: u32) -> TaskList {
             role: Role::Site,
             category: Category::new("GRP").expect("valid"),
             checks: vec![CheckKind::Web],
+            domestic: None,
         })
     });
     TaskList {
@@ -23,6 +24,7 @@ fn list(services: &[usize], cell_period_s: u32) -> TaskList {
         limits: Limits { cell_period_s, ..Limits::default() },
         resolvers: vec![],
         targets: specs.collect(),
+        landmarks: vec![],
     }
 }
 

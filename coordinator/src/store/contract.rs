@@ -147,6 +147,8 @@ pub(super) fn incident(id: &str, onset: i64, revision: u32) -> Incident {
         onset_interval_by_asn: BTreeMap::new(),
         detected_at: at(onset + 1),
         transit: None,
+        basis: None,
+        reach: None,
         retracted: false,
         mechanisms: BTreeMap::new(),
         mechanism_by_asn: BTreeMap::new(),

@@ -13,8 +13,10 @@ pub mod sqlite;
 
 pub use rows::{
     AgentRecord, AppendOutcome, ArchivePage, Budget, CellCount, InviteRecord, NewMeasurement, PresenceEvent,
-    PresenceKind, Redeemed, StoredMeasurement, TokenHash,
+    Redeemed, StoredMeasurement, TokenHash,
 };
+
+pub use faultline_model::PresenceKind;
 
 use faultline_model::{AgentId, CountryCode, Incident, IncidentId, Judgement, SignedList, Timestamp};
 use faultline_runtime::OperatorRoot;

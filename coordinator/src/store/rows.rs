@@ -1,7 +1,8 @@
 //! What is kept, as values that cannot be wrong.
 
 use faultline_model::{
-    AgentId, Asn, CheckKind, CountryCode, Judgement, Measurement, MeasurementId, Target, Timestamp, Why,
+    AgentId, Asn, CheckKind, CountryCode, Judgement, Measurement, MeasurementId, PresenceKind, Target,
+    Timestamp, Why,
 };
 
 /// SHA-256 of a one-time token: the token itself is never kept.
@@ -131,29 +132,6 @@ pub enum AppendOutcome {
     Duplicate,
     /// Another measurement has its id.
     Conflict(MeasurementId),
-}
-
-/// What happened to an agent's stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PresenceKind {
-    /// The stream opened.
-    Came,
-    /// The stream is open.
-    Beat,
-    /// The stream closed.
-    Went,
-}
-
-impl PresenceKind {
-    /// Returns the kind's name in the store.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Came => "came",
-            Self::Beat => "beat",
-            Self::Went => "went",
-        }
-    }
 }
 
 /// One presence event. An event without an agent is the coordinator's own sign of life, so that its own silence is

@@ -321,6 +321,7 @@ pub fn list(version: u64) -> TaskList {
         role: Role::Site,
         category: Category::new(category).expect("a good code"),
         checks: vec![CheckKind::Web],
+        domestic: None,
     };
     TaskList {
         name: "core".into(),
@@ -329,6 +330,7 @@ pub fn list(version: u64) -> TaskList {
         expires_at: now() + Duration::from_secs(86_400),
         limits: Limits::default(),
         resolvers: vec![],
+        landmarks: vec![],
         targets: vec![
             spec("facebook", "GRP", "https://www.facebook.com/"),
             spec("x", "GRP", "https://x.com/"),

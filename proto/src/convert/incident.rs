@@ -2,8 +2,11 @@
 
 use super::{WireError, invalid};
 use crate::research as wire;
-use faultline_model::{Asn, Incident, IncidentId, Revision, ServiceId, Status, Target, Timestamp};
+use faultline_model::{
+    Asn, Basis, Incident, IncidentId, Reach, Revision, ServiceId, Status, Target, Timestamp,
+};
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 fn ms(moment: Option<Timestamp>) -> i64 {
     moment.map_or(0, Timestamp::unix_ms)
@@ -44,6 +47,8 @@ pub fn incident_to_wire(incident: &Incident) -> wire::Incident {
         networks: incident.asns.iter().map(network).collect(),
         detected_at_ms: incident.detected_at.unix_ms(),
         transit: incident.transit.map_or(0, Asn::get),
+        basis: incident.basis.map_or("", Basis::as_str).to_owned(),
+        reach: incident.reach.map_or("", Reach::as_str).to_owned(),
         retracted: incident.retracted,
         mechanisms: incident.mechanisms.iter().map(|(name, share)| (name.clone(), *share)).collect(),
         affected_share: incident.user_share[0],
@@ -75,6 +80,11 @@ fn moment(ms: i64) -> Option<Timestamp> {
 fn status(text: &str) -> Result<Status, WireError> {
     let known = [Status::Suspected, Status::Confirmed].into_iter().find(|status| status.as_str() == text);
     known.ok_or_else(|| invalid("status", text))
+}
+
+/// Reads a word that may be missing.
+fn optional<T: FromStr<Err = String>>(field: &'static str, text: &str) -> Result<Option<T>, WireError> {
+    if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(|e: String| invalid(field, e)) }
 }
 
 fn networks(numbers: &[u32]) -> Result<Vec<Asn>, WireError> {
@@ -125,6 +135,8 @@ pub fn incident_from_wire(incident: &wire::Incident) -> Result<Incident, WireErr
         onset_interval_by_asn: intervals,
         detected_at: Timestamp::from_unix_ms(incident.detected_at_ms),
         transit: networks(&[incident.transit]).ok().and_then(|transit| transit.first().copied()),
+        basis: optional("basis", &incident.basis)?,
+        reach: optional("reach", &incident.reach)?,
         retracted: incident.retracted,
         mechanisms: incident.mechanisms.iter().map(|(name, share)| (name.clone(), *share)).collect(),
         mechanism_by_asn,
@@ -189,6 +201,8 @@ mod tests {
             onset_interval_by_asn: BTreeMap::from([(asn, [at, at])]),
             detected_at: at,
             transit: Some(asn),
+            basis: Some(Basis::OutsideIn),
+            reach: Some(Reach::DomesticOnly),
             retracted: false,
             mechanisms: BTreeMap::from([("tls_reset".to_owned(), 1.0)]),
             mechanism_by_asn: BTreeMap::from([(asn, "tls_reset".to_owned())]),

@@ -1,6 +1,6 @@
 //! Replays a directory of recorded rows: `replay DIR`, prints `{"incidents": [...]}`.
 
-use faultline_analysis::replay::{Row, Topology, run};
+use faultline_analysis::replay::{Heartbeat, Row, Topology, run_with_presence};
 use flate2::read::MultiGzDecoder;
 use std::error::Error;
 use std::fs::File;
@@ -17,7 +17,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         bad += usize::from(row.is_err());
         row.ok()
     });
-    let output = run(&topology, rows)?;
+    let beats = open(&directory, "heartbeats.jsonl")?.lines().map_while(Result::ok);
+    let beats = beats.filter_map(|line| serde_json::from_str::<Heartbeat>(&line).ok());
+    let output = run_with_presence(&topology, rows, beats)?;
     eprintln!("{} incidents, {bad} bad lines", output.incidents.len());
     println!("{}", serde_json::to_string_pretty(&output)?);
     Ok(())

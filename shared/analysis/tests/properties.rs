@@ -78,6 +78,7 @@ fn setup() -> Setup {
         service_name: format!("Site {number}"),
         role: Role::Site,
         category: category(number),
+        domestic: false,
     };
     Setup {
         profile: CountryProfile {
@@ -93,6 +94,9 @@ fn setup() -> Setup {
         mode: Mode::Passive,
         reference_asns: BTreeSet::new(),
         history: BTreeMap::new(),
+        beat: Duration::from_secs(120),
+        regions: BTreeMap::new(),
+        landmarks: BTreeMap::new(),
     }
 }
 

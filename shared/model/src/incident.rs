@@ -115,6 +115,70 @@ impl Status {
     }
 }
 
+/// What a statement about a silence rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Basis {
+    /// Nothing but that the vantage points went silent.
+    Silence,
+    /// What agents measured meanwhile and delivered afterwards.
+    Spool,
+    /// What controls saw of public hosts inside the silent networks.
+    OutsideIn,
+}
+
+impl Basis {
+    /// Returns the basis's name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Silence => "silence",
+            Self::Spool => "spool",
+            Self::OutsideIn => "outside_in",
+        }
+    }
+}
+
+impl FromStr for Basis {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let all = [Self::Silence, Self::Spool, Self::OutsideIn];
+        all.into_iter().find(|basis| basis.as_str() == text).ok_or_else(|| format!("{text:?} is no basis"))
+    }
+}
+
+/// What can still be reached from the affected networks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    /// Everything that was tried.
+    All,
+    /// Sites inside the country, and nothing beyond.
+    DomesticOnly,
+    /// Nothing.
+    None,
+}
+
+impl Reach {
+    /// Returns the name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::DomesticOnly => "domestic_only",
+            Self::None => "none",
+        }
+    }
+}
+
+impl FromStr for Reach {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let all = [Self::All, Self::DomesticOnly, Self::None];
+        all.into_iter().find(|reach| reach.as_str() == text).ok_or_else(|| format!("{text:?} is no reach"))
+    }
+}
+
 /// One published state of an incident. What was said stays readable for ever.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Revision {
@@ -181,6 +245,12 @@ pub struct Incident {
     pub detected_at: Timestamp,
     /// The gateway that explains it.
     pub transit: Option<Asn>,
+    /// What a statement about a silence rests on; absent where agents measured what is said.
+    #[serde(default)]
+    pub basis: Option<Basis>,
+    /// What can still be reached from the affected networks, where that is known.
+    #[serde(default)]
+    pub reach: Option<Reach>,
     /// The statement was withdrawn.
     pub retracted: bool,
     /// Share of each failure class among the affected failures, per class.

@@ -11,6 +11,7 @@ mod judgement;
 mod list;
 mod measurement;
 mod network;
+mod presence;
 mod record;
 mod target;
 mod time;
@@ -18,15 +19,17 @@ mod time;
 pub use check::{CheckKind, Depth, Task, Why};
 pub use failure::Failure;
 pub use id::{AgentId, IdError, IncidentId, MeasurementId, TaskToken};
-pub use incident::{Baseline, BaselineCell, Incident, Revision, Status, Verdict, VerdictError};
+pub use incident::{Baseline, BaselineCell, Basis, Incident, Reach, Revision, Status, Verdict, VerdictError};
 pub use judgement::{Class, Judgement, Layer, LayerStatus};
 pub use list::{
-    Limits, ListError, MAX_LIST_BYTES, MAX_TARGETS, ResolverSpec, Signature, SignedList, TargetSpec, TaskList,
+    Landmark, Limits, ListError, MAX_LIST_BYTES, MAX_TARGETS, ResolverSpec, Signature, SignedList,
+    TargetSpec, TaskList,
 };
 pub use measurement::{DnsAnswer, Engine, Fact, HttpFact, Measurement, Observation, TlsFact};
 pub use network::{
     Access, Asn, AsnError, CountryCode, CountryProfile, Gateway, Operator, ProfileError, Vantage,
 };
+pub use presence::{Presence, PresenceKind};
 pub use record::Record;
 pub use target::{Category, Role, ServiceId, Target, TargetError};
 pub use time::{Timestamp, TimestampError};

@@ -3,7 +3,7 @@
 //! The signed document is the JSON text of [`TaskList`], byte for byte. An agent does only (check, target)
 //! pairs of the list that it holds, never more often than [`Limits`] and its own budget allow.
 
-use crate::{Category, CheckKind, Role, ServiceId, Target, Timestamp};
+use crate::{Asn, Category, CheckKind, CountryCode, Role, ServiceId, Target, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -14,6 +14,7 @@ pub const MAX_LIST_BYTES: usize = 1 << 20;
 /// A list with more targets is refused.
 pub const MAX_TARGETS: usize = 5000;
 const MAX_RESOLVERS: usize = 16;
+const MAX_LANDMARKS: usize = 500;
 
 /// What is wrong with a task list.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +99,22 @@ pub struct TargetSpec {
     pub category: Category,
     /// The checks that may be run.
     pub checks: Vec<CheckKind>,
+    /// The country inside which the target is served: what reaches it needs no line abroad.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domestic: Option<CountryCode>,
+}
+
+/// A public host inside a network, which controls look at from outside: it tells whether a network that went silent is
+/// cut off, or only our own channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Landmark {
+    /// The host, by a URL.
+    pub target: Target,
+    /// The country that it stands in.
+    pub country: CountryCode,
+    /// The network that it stands in.
+    pub asn: Asn,
 }
 
 /// The whole document that operators sign.
@@ -118,6 +135,10 @@ pub struct TaskList {
     pub resolvers: Vec<ResolverSpec>,
     /// The targets.
     pub targets: Vec<TargetSpec>,
+    /// Hosts that only controls look at. Left out of the document where there are none, so that older lists read and
+    /// verify as they were signed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub landmarks: Vec<Landmark>,
 }
 
 impl TaskList {
@@ -151,14 +172,17 @@ impl TaskList {
         if self.targets.len() > MAX_TARGETS {
             return Err(ListError::TooMany(self.targets.len(), "targets", MAX_TARGETS));
         }
+        if self.landmarks.len() > MAX_LANDMARKS {
+            return Err(ListError::TooMany(self.landmarks.len(), "landmarks", MAX_LANDMARKS));
+        }
         if self.resolvers.len() > MAX_RESOLVERS {
             return Err(ListError::TooMany(self.resolvers.len(), "resolvers", MAX_RESOLVERS));
         }
         let mut seen = BTreeSet::new();
-        let names = self.targets.iter().map(|spec| spec.target.as_str());
-        if let Some(twice) =
-            names.chain(self.resolvers.iter().map(|r| r.name.as_str())).find(|n| !seen.insert(*n))
-        {
+        let targets = self.targets.iter().map(|spec| spec.target.as_str());
+        let landmarks = self.landmarks.iter().map(|landmark| landmark.target.as_str());
+        let mut names = targets.chain(landmarks).chain(self.resolvers.iter().map(|r| r.name.as_str()));
+        if let Some(twice) = names.find(|n| !seen.insert(*n)) {
             return Err(ListError::Duplicate(twice.to_owned()));
         }
         check("cell_period_s", self.limits.cell_period_s, 60, 86_400)?;
@@ -175,6 +199,12 @@ impl TaskList {
     #[must_use]
     pub fn find(&self, target: &Target) -> Option<&TargetSpec> {
         self.targets.iter().find(|spec| spec.target == *target)
+    }
+
+    /// Says whether the list allows controls to look at a landmark, which takes the check of pages.
+    #[must_use]
+    pub fn allows_landmark(&self, check: CheckKind, target: &Target) -> bool {
+        check == CheckKind::Web && self.landmarks.iter().any(|landmark| landmark.target == *target)
     }
 
     /// Says whether the list allows a check of a target.
@@ -219,6 +249,7 @@ mod tests {
             role: Role::Site,
             category: Category::new("GRP").expect("valid"),
             checks: vec![CheckKind::Web],
+            domestic: None,
         };
         TaskList {
             name: "core".into(),
@@ -228,6 +259,7 @@ mod tests {
             limits: Limits::default(),
             resolvers: vec![],
             targets: targets.iter().map(spec).collect(),
+            landmarks: vec![],
         }
     }
 
@@ -235,6 +267,26 @@ mod tests {
     fn a_list_survives_being_written_and_read() {
         let list = list(&["https://x.com/"]);
         assert_eq!(TaskList::from_bytes(&list.to_bytes()).expect("valid"), list);
+    }
+
+    #[test]
+    fn a_list_without_landmarks_is_written_as_before_there_were_any() {
+        let mut list = list(&["https://x.com/"]);
+        let text = String::from_utf8(list.to_bytes()).expect("text");
+        assert!(!text.contains("landmarks") && !text.contains("domestic"), "{text}");
+        let landmark = |url: &str| Landmark {
+            target: Target::new(url).expect("valid"),
+            country: "PK".parse().expect("valid"),
+            asn: Asn::new(23674).expect("valid"),
+        };
+        list.landmarks = vec![landmark("https://nayatel.com/")];
+        let read = TaskList::from_bytes(&list.to_bytes()).expect("valid");
+        let [own, listed] =
+            ["https://nayatel.com/", "https://x.com/"].map(|u| Target::new(u).expect("valid"));
+        assert!(read.allows_landmark(CheckKind::Web, &own) && !read.allows(CheckKind::Web, &own));
+        assert!(!read.allows_landmark(CheckKind::Web, &listed));
+        list.landmarks.push(landmark("https://x.com/"));
+        assert!(matches!(list.validate(), Err(ListError::Duplicate(_))), "a target is no landmark");
     }
 
     #[test]

@@ -251,6 +251,7 @@ mod tests {
             role: Role::Site,
             category: Category::new("GRP").expect("valid"),
             checks: vec![CheckKind::Web],
+            domestic: None,
         };
         TaskList {
             name: "core".into(),
@@ -260,6 +261,7 @@ mod tests {
             limits: Limits::default(),
             resolvers: vec![],
             targets: vec![spec],
+            landmarks: vec![],
         }
         .to_bytes()
     }

@@ -243,11 +243,10 @@ fn presence_from_row(row: &Row<'_>) -> rusqlite::Result<PresenceEvent> {
         at: Timestamp::from_unix_ms(row.get(0)?),
         agent: agent.map(|text| AgentId::new(text).map_err(|e| damaged(1, &e))).transpose()?,
         asn: asn_from(row, 2)?,
-        kind: match kind.as_str() {
-            "came" => PresenceKind::Came,
-            "went" => PresenceKind::Went,
-            _ => PresenceKind::Beat,
-        },
+        kind: PresenceKind::ALL
+            .into_iter()
+            .find(|known| known.as_str() == kind)
+            .unwrap_or(PresenceKind::Beat),
         clock_offset_ms: row.get(4)?,
         spooled: u64::try_from(row.get::<_, i64>(5)?).unwrap_or(0),
     })

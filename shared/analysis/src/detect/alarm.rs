@@ -212,6 +212,9 @@ impl Core {
             if self.world.category(outcome.target) == category {
                 continue;
             }
+            if self.world.targets[outcome.target].domestic {
+                continue;
+            }
             let list = if self.world.is_canary(outcome.target) { &mut canaries } else { &mut others };
             list.push(outcome.class.is_anomaly());
         }

@@ -27,6 +27,8 @@ pub enum AskReason {
     Canary,
     /// Is the open incident still there?
     FollowUp,
+    /// Agents went silent: do hosts inside their network still answer from outside?
+    Silence,
     /// A first success on a blocked cell: do others see it too?
     End,
 }

@@ -5,6 +5,7 @@ use super::evidence::{Basis, Reading, count};
 use super::incidents::Incidents;
 use super::null::{Nulls, share};
 use super::plan::Plan;
+use super::presence::{Group, Presences};
 use super::setup::{Mode, Setup};
 use super::store::{Ms, Outcome, Store, hash};
 use super::world::{FamilyNo, Place, TargetNo, World};
@@ -50,7 +51,8 @@ pub(super) struct Core {
     pub(super) active: Vec<Vec<usize>>,
     /// Cells with recent failures, as of the last evaluation.
     pub(super) readings: BTreeMap<(FamilyNo, TargetNo), Reading>,
-    setup: Setup,
+    pub(super) setup: Setup,
+    pub(super) presences: Presences,
     /// What each reading rests on, also where nothing was read.
     pub(super) bases: BTreeMap<(FamilyNo, TargetNo), Basis>,
     nulls: Nulls,
@@ -79,6 +81,7 @@ impl Core {
             readings: BTreeMap::new(),
             bases: BTreeMap::new(),
             setup,
+            presences: Presences::default(),
             nulls: Nulls::default(),
             queue: BTreeMap::new(),
             seen: Seen::default(),
@@ -140,10 +143,12 @@ impl Core {
             let record = entry.remove();
             self.take(&record);
         }
+        self.update_silence();
         self.roll_hours();
         let mut nulls = std::mem::take(&mut self.nulls);
         nulls.tidy();
         self.update_alarms(&mut nulls);
+        self.update_dead();
         self.update_outages();
         let changed = self.update_incidents(&mut nulls);
         self.nulls = nulls;
@@ -155,7 +160,11 @@ impl Core {
         if matches!(record.class, Class::LocalNetworkDown | Class::Throttled) {
             return;
         }
+        if self.take_landmark(record) {
+            return;
+        }
         let Some(place) = self.world.place_of(record) else { return };
+        self.hear_upload(&record.agent, record.asn, ms(record.received_at));
         let Some(target) = self.world.target_of(record) else { return };
         let agent = self.store.agent(&record.agent, record.asn, place);
         let received = ms(record.received_at);
@@ -235,6 +244,7 @@ impl Core {
         if hour > last {
             self.hour = Some(hour);
             self.store.forget(self.now);
+            self.forget_presence();
             self.nulls = Nulls::default();
             self.bases.clear();
             if self.now - self.seen.turned > super::store::RETENTION_MS {
@@ -256,7 +266,7 @@ impl Core {
                 self.cells.get_mut(family, target);
             }
         }
-        let Self { cells, store, .. } = self;
+        let Self { cells, store, presences, .. } = self;
         for (family, target, cell) in cells.all_mut() {
             let overlaps = cell.alarm.as_ref().is_some_and(|alarm| {
                 let (onset, end) = alarm.span(Ms::MAX);
@@ -264,7 +274,9 @@ impl Core {
             });
             cell.past.results *= DECAY;
             cell.past.anomalies *= DECAY;
-            if overlaps {
+            let cut = presences.cuts.get(&Group::Family(family));
+            let is_cut = cut.is_some_and(|cut| cut.low < from + HOUR_MS && cut.until(Ms::MAX) >= from);
+            if overlaps || is_cut {
                 continue;
             }
             let entries = store.cell(family, target).between(from, from + HOUR_MS - 1);
@@ -300,10 +312,16 @@ impl Core {
         }
     }
 
+    /// Returns the time between two beats of an agent.
+    pub(super) fn beat_ms(&self) -> Ms {
+        Ms::try_from(self.setup.beat.as_millis()).unwrap_or(Ms::MAX).clamp(1_000, 86_400_000)
+    }
+
     fn next_evaluation(&self) -> Option<Timestamp> {
         let queued = self.queue.keys().next().map(|(received, _)| *received);
         let planned = if self.is_live() { self.plan.next(self.now) } else { None };
-        let next = queued.into_iter().chain(planned).min()?;
+        let silent = if self.is_live() { self.next_silence() } else { None };
+        let next = queued.into_iter().chain(planned).chain(silent).min()?;
         Some(Timestamp::from_unix_ms(next.max(self.now + 1)))
     }
 }

@@ -96,11 +96,13 @@ pub(super) struct Basis {
     results: Changes,
     controls: u64,
     floor: Ms,
+    cut: (Ms, Ms),
     moment: Ms,
 }
 
 impl Core {
-    /// Returns the results of a cell in a span that are not excused by a failing control.
+    /// Returns the results of a cell in a span that are not excused by a failing control, nor by everything having
+    /// failed on that network at the time.
     pub(super) fn evidence_between(
         &self,
         family: FamilyNo,
@@ -109,7 +111,10 @@ impl Core {
         to: Ms,
     ) -> Vec<Entry> {
         let entries = self.store.cell(family, target).between(from, to);
-        entries.iter().filter(|entry| !self.store.is_excused(target, entry.start)).copied().collect()
+        let (cut, back) = self.cut_span(family);
+        let is_cut = |entry: &&Entry| (cut..=back).contains(&entry.start);
+        let counting = entries.iter().filter(|entry| !is_cut(entry));
+        counting.filter(|entry| !self.store.is_excused(target, entry.start)).copied().collect()
     }
 
     /// Returns what a cell's reading would depend on now.
@@ -118,6 +123,7 @@ impl Core {
             results: self.world.families[family].changes,
             controls: self.store.control_changes(target),
             floor: self.floor_of(family, target),
+            cut: self.cut_span(family),
             moment: self.rounded_now(),
         }
     }

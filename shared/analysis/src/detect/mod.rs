@@ -31,19 +31,20 @@ mod incidents;
 mod null;
 mod plan;
 mod posterior;
+mod presence;
 mod setup;
 mod store;
 mod view;
 mod world;
 
 pub use ask::{Ask, AskReason, Who};
-pub use setup::{Mode, Setup, TargetInfo};
+pub use setup::{LIVE_BEAT, Mode, Setup, TargetInfo};
 pub use view::{CellState, CellView};
 
 pub(crate) use world::service_of;
 
 use self::core::Core;
-use faultline_model::{Incident, Record, Timestamp};
+use faultline_model::{Incident, Presence, Record, Timestamp};
 
 /// What one evaluation says.
 #[derive(Clone, Debug, Default)]
@@ -77,6 +78,17 @@ impl Detector {
     /// Takes a record, in any order and however late. Returns false for an id that was taken before.
     pub fn ingest(&mut self, record: Record) -> bool {
         self.core.ingest(record)
+    }
+
+    /// Takes a sign of presence, in any order; it counts once the clock has reached it.
+    pub fn hear(&mut self, sign: Presence) {
+        self.core.hear(sign);
+    }
+
+    /// Notes that our own side was down: nobody could be heard, and what is silent meanwhile says nothing. A time
+    /// longer than three beats is told as an incident of its own.
+    pub fn note_own_outage(&mut self, from: Timestamp, to: Timestamp) {
+        self.core.note_own_outage(ms(from), ms(to));
     }
 
     /// Looks at everything that was received up to `now`. Time never goes back: an earlier `now` counts as the

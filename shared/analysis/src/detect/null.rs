@@ -119,7 +119,7 @@ impl Core {
 
     /// The rate of a cell's own past: `m + sqrt(m (1 - m) / (n + 30))`, at least the network's usual rate at this
     /// hour of local time.
-    fn history_rate(&self, family: FamilyNo, target: TargetNo, at: Ms) -> f64 {
+    pub(super) fn history_rate(&self, family: FamilyNo, target: TargetNo, at: Ms) -> f64 {
         let past = self.cells.past(family, target);
         let weight = past.results + PRIOR_WEIGHT;
         let mean = (past.anomalies + PRIOR_RATE * PRIOR_WEIGHT) / weight;

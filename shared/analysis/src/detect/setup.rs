@@ -1,6 +1,8 @@
 //! What the detector knows before the first record.
 
-use faultline_model::{Asn, Baseline, Category, CountryProfile, Role, ServiceId, Target, TargetSpec};
+use faultline_model::{
+    AgentId, Asn, Baseline, Category, CountryCode, CountryProfile, Role, ServiceId, Target, TargetSpec,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -26,11 +28,16 @@ pub struct TargetInfo {
     pub role: Role,
     /// The service's category; `CTRL` marks canaries.
     pub category: Category,
+    /// It is served inside the country: reaching it takes no line abroad.
+    pub domestic: bool,
 }
 
-impl From<&TargetSpec> for TargetInfo {
-    fn from(spec: &TargetSpec) -> Self {
+impl TargetInfo {
+    /// Reads a list's entry as the detector of a country needs it.
+    #[must_use]
+    pub fn of(spec: &TargetSpec, country: CountryCode) -> Self {
         Self {
+            domestic: spec.domestic == Some(country),
             target: spec.target.clone(),
             service: spec.service.clone(),
             service_name: spec.service_name.clone(),
@@ -58,4 +65,13 @@ pub struct Setup {
     pub reference_asns: BTreeSet<Asn>,
     /// Anomaly rates of ordinary days per network and hour of local time, where known.
     pub history: BTreeMap<Asn, [f64; 24]>,
+    /// Time between two beats of an agent; three missed ones are silence.
+    pub beat: Duration,
+    /// Regions of agents, where they are known.
+    pub regions: BTreeMap<AgentId, String>,
+    /// Public hosts inside networks of the country, which controls look at from outside, with the network of each.
+    pub landmarks: BTreeMap<Target, Asn>,
 }
+
+/// The time between two beats on an agent's live stream.
+pub const LIVE_BEAT: Duration = Duration::from_secs(15);

@@ -4,7 +4,7 @@
 
 use super::null::Changes;
 use super::setup::{Setup, TargetInfo};
-use faultline_model::{Asn, Category, CountryCode, Record, Role, ServiceId, Target};
+use faultline_model::{Access, Asn, Category, CountryCode, Record, Role, ServiceId, Target};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A target's number.
@@ -23,6 +23,7 @@ pub(super) struct Family {
     pub(super) asn: Asn,
     pub(super) name: String,
     pub(super) share: f64,
+    pub(super) access: Access,
     /// The gateways that it buys from.
     pub(super) upstreams: Vec<Asn>,
     /// At least one record came from it.
@@ -83,6 +84,7 @@ impl World {
         for operator in &setup.profile.operators {
             let number = self.add_family(operator.main_asn(), &operator.name);
             self.families[number].share = operator.user_share;
+            self.families[number].access = operator.access;
             self.families[number].upstreams.clone_from(&operator.upstreams);
             for asn in &operator.asns {
                 self.family_of.insert(*asn, number);
@@ -106,6 +108,17 @@ impl World {
         self.targets[target].category.is_canary()
     }
 
+    /// Says whether a target is a canary that is served abroad: what shows that a line works.
+    pub(super) fn is_foreign_canary(&self, target: TargetNo) -> bool {
+        self.is_canary(target) && !self.targets[target].domestic
+    }
+
+    /// Says whether a target is of the neutral ones: served abroad, and nothing that anybody has a reason to block.
+    pub(super) fn is_neutral(&self, target: TargetNo) -> bool {
+        let info = &self.targets[target];
+        !info.domestic && (info.category.is_canary() || info.category.as_str() == "CULTR")
+    }
+
     /// Returns the number of a record's target; a target that no list names is added under its host's name.
     pub(super) fn target_of(&mut self, record: &Record) -> Option<TargetNo> {
         if let Some(number) = self.target(&record.target) {
@@ -121,18 +134,29 @@ impl World {
             service_name: host.to_owned(),
             role: Role::Site,
             category: record.category.clone(),
+            domestic: false,
         }))
     }
 
     /// Returns where a record was made, or nothing if it is none of this country's affairs.
     pub(super) fn place_of(&mut self, record: &Record) -> Option<Place> {
-        if record.control {
+        self.place_of_vantage(record.asn, record.country, record.control)
+    }
+
+    /// Returns where a vantage point stands.
+    pub(super) fn place_of_vantage(
+        &mut self,
+        asn: Asn,
+        country: CountryCode,
+        control: bool,
+    ) -> Option<Place> {
+        if control {
             return Some(Place::Control);
         }
-        if self.references.contains(&record.asn) {
+        if self.references.contains(&asn) {
             return Some(Place::Reference);
         }
-        (record.country == self.country).then(|| Place::Home(self.family_of(record.asn)))
+        (country == self.country).then(|| Place::Home(self.family_of(asn)))
     }
 
     /// Returns an ASN's family; an ASN that no profile names is a family of its own.
@@ -189,6 +213,7 @@ impl World {
                 asn,
                 name,
                 share: 0.0,
+                access: Access::Fixed,
                 upstreams: Vec::new(),
                 is_heard: false,
                 changes: Changes::default(),

@@ -1,8 +1,10 @@
 //! Replay: recorded rows through the same detection as live measurements.
 
+mod heartbeat;
 mod row;
 mod topology;
 
+pub use heartbeat::Heartbeat;
 pub use row::{Row, RowError};
 pub use topology::{AgentRow, AsnRow, HourRates, Kind, TargetRow, Topology, TopologyError};
 
@@ -17,6 +19,9 @@ pub struct Output {
     pub incidents: Vec<Incident>,
 }
 
+/// Longer than any recording: after its last heartbeat nobody could be heard.
+const BEYOND: std::time::Duration = std::time::Duration::from_secs(10 * 365 * 86_400);
+
 /// Recorded data are looked at this often, in data time (method 3.3).
 const TICK_MS: i64 = 120_000;
 
@@ -29,7 +34,30 @@ const TICK_MS: i64 = 120_000;
 /// # Errors
 /// Says what is wrong with the topology.
 pub fn run(topology: &Topology, rows: impl IntoIterator<Item = Row>) -> Result<Output, TopologyError> {
+    run_with_presence(topology, rows, [])
+}
+
+/// Runs the detector over rows and heartbeats, each in the order of the coordinator's clock.
+///
+/// Where the heartbeats end, what follows says nothing about silence.
+///
+/// # Errors
+/// Says what is wrong with the topology.
+pub fn run_with_presence(
+    topology: &Topology,
+    rows: impl IntoIterator<Item = Row>,
+    beats: impl IntoIterator<Item = Heartbeat>,
+) -> Result<Output, TopologyError> {
     let mut detector = Detector::new(topology.setup()?);
+    let places = topology.places();
+    let mut last: Option<Timestamp> = None;
+    for sign in beats.into_iter().map(|beat| beat.into_presence(&places, topology.country)) {
+        last = last.max(Some(sign.at));
+        detector.hear(sign);
+    }
+    if let Some(last) = last {
+        detector.note_own_outage(last, last + BEYOND);
+    }
     let mut clock: Option<i64> = None;
     for row in rows {
         let received = row.received_at.unix_ms();

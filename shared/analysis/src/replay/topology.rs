@@ -18,6 +18,9 @@ pub enum TopologyError {
     /// The base period is no positive number of seconds.
     #[error("base_period_s is {0}; it must lie between 1 and 86400")]
     Period(f64),
+    /// The time between heartbeats is no positive number of seconds.
+    #[error("heartbeat_period_s is {0}; it must lie between 1 and 86400")]
+    Beat(f64),
 }
 
 /// How a network's customers are connected.
@@ -112,6 +115,9 @@ pub struct Topology {
     /// The time within which an agent measures each target once.
     #[serde(default = "ten_minutes")]
     pub base_period_s: f64,
+    /// The time between two heartbeats of an agent.
+    #[serde(default = "two_minutes")]
+    pub heartbeat_period_s: f64,
     /// The gateways.
     #[serde(default)]
     pub transits: Vec<Asn>,
@@ -131,6 +137,10 @@ fn ten_minutes() -> f64 {
     600.0
 }
 
+fn two_minutes() -> f64 {
+    120.0
+}
+
 impl Topology {
     /// Turns the file into what the detector needs.
     ///
@@ -139,6 +149,9 @@ impl Topology {
     pub fn setup(&self) -> Result<Setup, TopologyError> {
         if !(1.0..=86_400.0).contains(&self.base_period_s) {
             return Err(TopologyError::Period(self.base_period_s));
+        }
+        if !(1.0..=86_400.0).contains(&self.heartbeat_period_s) {
+            return Err(TopologyError::Beat(self.heartbeat_period_s));
         }
         let profile = self.profile();
         profile.validate().map_err(TopologyError::Profile)?;
@@ -150,7 +163,20 @@ impl Topology {
             mode: Mode::Passive,
             reference_asns: self.asns.iter().filter(|row| row.reference).map(|row| row.asn).collect(),
             history: self.history.iter().filter_map(|(asn, rates)| Some((*asn, hours(rates)?))).collect(),
+            beat: Duration::from_secs_f64(self.heartbeat_period_s),
+            regions: self.regions(),
+            landmarks: BTreeMap::new(),
         })
+    }
+
+    /// Returns the countries of networks.
+    pub(super) fn places(&self) -> BTreeMap<Asn, CountryCode> {
+        self.asns.iter().filter_map(|row| Some((row.asn, row.country?))).collect()
+    }
+
+    fn regions(&self) -> BTreeMap<AgentId, String> {
+        let known = self.agents.iter().filter(|row| !row.region.is_empty());
+        known.map(|row| (row.agent_id.clone(), row.region.clone())).collect()
     }
 
     fn profile(&self) -> CountryProfile {
@@ -202,6 +228,7 @@ fn target_info(row: &TargetRow) -> TargetInfo {
         target: row.target.clone(),
         role: Role::Site,
         category: row.category.clone(),
+        domestic: row.hosting == "domestic",
     }
 }
 

@@ -1,4 +1,6 @@
 //! The detector in live operation, played against a small deterministic country.
 
+mod presence;
 mod scenarios;
+mod silences;
 mod simulator;

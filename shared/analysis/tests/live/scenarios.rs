@@ -4,14 +4,14 @@ use crate::simulator::{EPOCH, Hits, Ms, Outcome, Rule, SOCIAL, Said, Scenario, p
 use faultline_model::{Class, Incident, Status, Verdict};
 
 /// How many worlds a scenario is played in: `FAULTLINE_SEEDS`, else few in unoptimised builds.
-fn seeds() -> std::ops::Range<u64> {
+pub fn seeds() -> std::ops::Range<u64> {
     let wanted = std::env::var("FAULTLINE_SEEDS").ok().and_then(|text| text.parse().ok());
     0..wanted.unwrap_or(if cfg!(debug_assertions) { 4 } else { 12 })
 }
-const BEGIN: Ms = 420_000;
-const END: Ms = 900_000;
+pub const BEGIN: Ms = 420_000;
+pub const END: Ms = 900_000;
 
-fn begin(seed: u64) -> Ms {
+pub fn begin(seed: u64) -> Ms {
     BEGIN + Ms::try_from(seed).expect("small") * 7_919 % 60_000
 }
 
@@ -24,11 +24,11 @@ fn median(mut values: Vec<Ms>) -> Ms {
     values[values.len() / 2]
 }
 
-fn first(outcome: &Outcome, wanted: impl Fn(&Incident) -> bool) -> Option<&Said> {
+pub fn first(outcome: &Outcome, wanted: impl Fn(&Incident) -> bool) -> Option<&Said> {
     outcome.said.iter().find(|said| wanted(&said.incident))
 }
 
-fn show(outcome: &Outcome) -> String {
+pub fn show(outcome: &Outcome) -> String {
     let mut text = String::new();
     for said in &outcome.said {
         let i = &said.incident;
@@ -299,11 +299,18 @@ fn a_provider_that_blocks_more_than_the_country_does_not_change_the_countrys_ver
 }
 
 #[test]
-fn a_dead_provider_is_no_block() {
+fn a_dead_provider_is_an_outage_and_no_block() {
     for seed in seeds() {
         let dead = rule(seed, Hits::Providers(vec![2]), &[], Class::TcpTimeout);
         let outcome = play(&Scenario { rules: vec![dead], ..Scenario::default() }, seed);
-        assert!(outcome.said.is_empty(), "seed {seed}{}", show(&outcome));
+        assert_eq!(outcome.incidents.len(), 1, "seed {seed}{}", show(&outcome));
+        let incident = &outcome.incidents[0];
+        assert_eq!((incident.verdict, incident.basis), (Verdict::IspOutage, None), "{}", show(&outcome));
+        assert_eq!(incident.status, Status::Confirmed, "seed {seed}{}", show(&outcome));
+        let delay = outcome.said[0].at - begin(seed);
+        assert!(delay < 120_000, "seed {seed}: {delay}{}", show(&outcome));
+        let end = incident.end.unwrap_or_else(|| panic!("seed {seed}: no end{}", show(&outcome)));
+        assert!((end.unix_ms() - EPOCH - END).abs() < 60_000, "seed {seed}{}", show(&outcome));
     }
 }
 

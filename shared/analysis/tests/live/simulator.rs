@@ -2,10 +2,11 @@
 //!
 //! Nothing is random but a seeded generator, and nothing waits: time is the time of the next event.
 
+use crate::presence::Off;
 use faultline_analysis::detect::{Ask, Detector, Mode, Setup, TargetInfo, Who};
 use faultline_model::{
     Access, AgentId, Asn, Baseline, BaselineCell, Category, Class, CountryProfile, Incident, MeasurementId,
-    Operator, Record, Role, ServiceId, Target, Timestamp, Why,
+    Operator, Presence, Record, Role, ServiceId, Target, Timestamp, Why,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -82,6 +83,18 @@ pub struct Scenario {
     pub parallel: usize,
     /// When the coordinator is killed and starts again from its store.
     pub restart_at: Option<Ms>,
+    /// Agents that cannot be heard for a while.
+    pub offs: Vec<Off>,
+    /// Agents that leave in order: provider, number, when.
+    pub leaves: Vec<(usize, usize, Ms)>,
+    /// A time in which the coordinator does not run.
+    pub down: Option<(Ms, Ms)>,
+    /// Every provider has a public host that controls look at.
+    pub landmarks: bool,
+    /// The list has two canaries inside the country.
+    pub domestic: bool,
+    /// Presence is heard in the wrong order.
+    pub is_shuffled: bool,
 }
 
 impl Default for Scenario {
@@ -95,19 +108,26 @@ impl Default for Scenario {
             lasts: 1_080_000,
             parallel: 4,
             restart_at: None,
+            offs: vec![],
+            leaves: vec![],
+            down: None,
+            landmarks: false,
+            domestic: false,
+            is_shuffled: false,
         }
     }
 }
 
 /// The twelve blocked targets: four services with site, app and media.
 pub const SOCIAL: [usize; 12] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
-/// All targets of the list.
-pub const TARGETS: usize = 21;
-const PERIOD_MS: Ms = 300_000;
-const CONTROLS: usize = 2;
+pub const PERIOD_MS: Ms = 300_000;
+pub const CONTROLS: usize = 2;
+
+/// Of these, mobile networks.
+pub const MOBILE: [usize; 4] = [0, 1, 2, 4];
 
 /// Providers as in Pakistan: ASN, name, share of users.
-const PROVIDERS: [(u32, &str, f64); 8] = [
+pub const PROVIDERS: [(u32, &str, f64); 8] = [
     (45669, "Jazz", 0.30),
     (59257, "Zong", 0.20),
     (24499, "Telenor", 0.17),
@@ -137,51 +157,79 @@ pub struct Outcome {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Event {
+pub enum Event {
     /// A measurement begins: provider (or the controls' number), agent, target, asked for.
     Start((usize, usize), usize, bool),
     /// Its record arrives.
     Arrive(usize),
     /// The detector wanted to look again.
     Look,
+    /// An agent beats.
+    Beat((usize, usize)),
+    /// A control looks at a provider's public host.
+    Landmark(usize, usize),
+    /// The coordinator stops, and starts again.
+    Stop,
+    Again,
 }
 
-struct World<'a> {
-    scenario: &'a Scenario,
+pub struct World<'a> {
+    pub scenario: &'a Scenario,
     targets: Vec<TargetInfo>,
-    random: Random,
-    detector: Detector,
+    pub random: Random,
+    pub detector: Detector,
     queue: BTreeSet<(Ms, u64, Event)>,
     order: u64,
-    records: Vec<Record>,
+    pub records: Vec<Record>,
     stored: Vec<Record>,
+    pub heard: Vec<Presence>,
     /// When each agent's running measurements end.
-    busy: BTreeMap<(usize, usize), Vec<Ms>>,
+    pub busy: BTreeMap<(usize, usize), Vec<Ms>>,
     /// When each agent was asked for a target.
     asked: BTreeMap<(usize, usize, usize), Vec<Ms>>,
     outcome: Outcome,
+    is_down: bool,
 }
 
 /// Plays a scenario.
 pub fn play(scenario: &Scenario, seed: u64) -> Outcome {
     let mut world = World {
         scenario,
-        targets: targets(),
+        targets: targets_of(scenario),
         random: Random::new(seed),
         detector: Detector::new(setup(scenario)),
         queue: BTreeSet::new(),
         order: 0,
         records: Vec::new(),
         stored: Vec::new(),
+        heard: Vec::new(),
         busy: BTreeMap::new(),
         asked: BTreeMap::new(),
         outcome: Outcome::default(),
+        is_down: false,
     };
     world.schedule();
+    world.schedule_presence();
     world.run();
     world.outcome.incidents = world.detector.incidents().cloned().collect();
     world.outcome.incidents.sort_by_key(|incident| incident.detected_at);
     world.outcome
+}
+
+/// Returns the list of a scenario.
+pub fn targets_of(scenario: &Scenario) -> Vec<TargetInfo> {
+    let mut targets = targets();
+    for id in ["home-a", "home-b"].iter().filter(|_| scenario.domestic) {
+        targets.push(TargetInfo {
+            target: Target::new(&format!("https://www.{id}.example/")).expect("a valid target"),
+            service: ServiceId::new(id).expect("a valid id"),
+            service_name: (*id).to_owned(),
+            role: Role::Site,
+            category: Category::canary(),
+            domestic: true,
+        });
+    }
+    targets
 }
 
 /// Returns the list: four social services with three targets each, three messengers, three canaries, three others.
@@ -211,26 +259,31 @@ pub fn targets() -> Vec<TargetInfo> {
                 service_name: name.to_owned(),
                 role: *role,
                 category: Category::new(category).expect("a valid code"),
+                domestic: false,
             });
         }
     }
     targets
 }
 
-fn asn(number: u32) -> Asn {
+pub fn asn(number: u32) -> Asn {
     Asn::recorded(number).expect("not zero")
 }
 
-fn setup(scenario: &Scenario) -> Setup {
+pub fn setup(scenario: &Scenario) -> Setup {
     let operator = |provider: &(u32, &str, f64)| Operator {
         name: provider.1.to_owned(),
         asns: vec![asn(provider.0)],
-        access: Access::Fixed,
+        access: if MOBILE.iter().any(|mobile| PROVIDERS[*mobile].0 == provider.0) {
+            Access::Mobile
+        } else {
+            Access::Fixed
+        },
         user_share: provider.2,
         upstreams: vec![],
     };
     let heard = &PROVIDERS[..scenario.agents.len()];
-    let targets = targets();
+    let targets = targets_of(scenario);
     let mut baseline = Baseline::default();
     for provider in heard.iter().filter(|_| scenario.baseline > 0) {
         for info in targets.clone() {
@@ -257,11 +310,14 @@ fn setup(scenario: &Scenario) -> Setup {
         mode: Mode::Live,
         reference_asns: BTreeSet::new(),
         history: BTreeMap::new(),
+        beat: Duration::from_secs(15),
+        regions: BTreeMap::new(),
+        landmarks: crate::presence::landmarks(scenario),
     }
 }
 
 impl World<'_> {
-    fn push(&mut self, at: Ms, event: Event) {
+    pub fn push(&mut self, at: Ms, event: Event) {
         self.order += 1;
         self.queue.insert((at, self.order, event));
     }
@@ -269,14 +325,14 @@ impl World<'_> {
     /// Spreads every provider's targets evenly over the period, and its agents over the targets.
     fn schedule(&mut self) {
         let controls = self.scenario.agents.len();
-        let step = PERIOD_MS / Ms::try_from(TARGETS).expect("small");
+        let step = PERIOD_MS / Ms::try_from(self.targets.len()).expect("small");
         for provider in 0..=controls {
             let agents = if provider == controls { CONTROLS } else { self.scenario.agents[provider] };
             let shift = self.random.between(0, step);
             let mut cycle = 0;
             while PERIOD_MS * Ms::try_from(cycle).expect("small") < self.scenario.lasts {
-                for target in 0..TARGETS {
-                    let slot = Ms::try_from((target * 8 + provider * 5) % TARGETS).expect("small");
+                for target in 0..self.targets.len() {
+                    let slot = Ms::try_from((target * 8 + provider * 5) % self.targets.len()).expect("small");
                     let at = PERIOD_MS * Ms::try_from(cycle).expect("small") + slot * step + shift;
                     if provider == controls {
                         for agent in 0..agents {
@@ -308,12 +364,26 @@ impl World<'_> {
                     self.start(at, (provider, agent), target, asked);
                 }
                 Event::Arrive(number) => {
+                    if self.is_down {
+                        continue;
+                    }
                     let record = self.records[number].clone();
                     self.stored.push(record.clone());
                     self.detector.ingest(record);
                     self.look(at);
                 }
                 Event::Look => self.look(at),
+                Event::Beat(agent) => self.beat(at, agent),
+                Event::Landmark(provider, control) => self.look_at_landmark(at, provider, control),
+                Event::Stop => self.is_down = true,
+                Event::Again => {
+                    self.is_down = false;
+                    self.restart();
+                    let (from, to) = self.scenario.down.expect("it was down");
+                    let moment = |ms: Ms| Timestamp::from_unix_ms(EPOCH + ms);
+                    self.detector.note_own_outage(moment(from), moment(to));
+                    self.look(at);
+                }
             }
         }
     }
@@ -325,6 +395,9 @@ impl World<'_> {
         for record in &self.stored {
             self.detector.ingest(record.clone());
         }
+        for sign in &self.heard {
+            self.detector.hear(sign.clone());
+        }
     }
 
     fn start(&mut self, at: Ms, (provider, agent): (usize, usize), target: usize, asked: bool) {
@@ -333,6 +406,9 @@ impl World<'_> {
         if asked && running.len() >= self.scenario.parallel {
             let free = *running.iter().min().expect("not empty");
             self.push(free, Event::Start((provider, agent), target, asked));
+            return;
+        }
+        if !self.is_measuring(at, provider, agent) {
             return;
         }
         let class = self.outcome_of(at, provider, agent, target);
@@ -345,7 +421,7 @@ impl World<'_> {
         };
         let end = at + takes;
         self.busy.entry((provider, agent)).or_default().push(end);
-        let received = end + self.random.between(50, 400);
+        let received = self.delivered(end, provider, agent) + self.random.between(50, 400);
         if class.is_anomaly() && self.rule_at(at, provider, agent, target).is_some() {
             self.outcome.first_failure =
                 Some(self.outcome.first_failure.map_or(received, |first| first.min(received)));
@@ -361,7 +437,8 @@ impl World<'_> {
             _ => self.scenario.loss,
         };
         let is_lost = self.random.chance(loss);
-        match self.rule_at(at + 100, provider, agent, target) {
+        let off = self.off_class(at, provider, agent, target);
+        match off.or_else(|| self.rule_at(at + 100, provider, agent, target)) {
             Some(class) => class,
             None if is_lost => Class::TcpTimeout,
             None => Class::Ok,
@@ -409,7 +486,10 @@ impl World<'_> {
         }
     }
 
-    fn look(&mut self, at: Ms) {
+    pub fn look(&mut self, at: Ms) {
+        if self.is_down {
+            return;
+        }
         let evaluation = self.detector.evaluate(Timestamp::from_unix_ms(EPOCH + at));
         for incident in evaluation.changed {
             self.outcome.said.push(Said { at, incident });
@@ -426,6 +506,10 @@ impl World<'_> {
 
     /// Chooses agents as a coordinator does: allowed, not excluded, asked least.
     fn hand_out(&mut self, at: Ms, ask: &Ask) {
+        if let Some(provider) = crate::presence::landmark_of(&ask.target) {
+            self.ask_landmark(at, provider);
+            return;
+        }
         let target = self.targets.iter().position(|info| info.target == ask.target).expect("a listed target");
         let controls = self.scenario.agents.len();
         let mut candidates: Vec<(usize, usize)> = Vec::new();
@@ -441,7 +525,10 @@ impl World<'_> {
         candidates.retain(|(provider, agent)| {
             let asked = self.asked.get(&(*provider, *agent, target));
             let recent = asked.map_or(0, |moments| moments.iter().filter(|m| at - **m < 300_000).count());
-            fits(&(*provider, *agent)) && recent < 2 && !ask.exclude.contains(&agent_id(*provider, *agent))
+            fits(&(*provider, *agent))
+                && self.is_heard(at, *provider, *agent)
+                && recent < 2
+                && !ask.exclude.contains(&agent_id(*provider, *agent))
         });
         candidates.sort_by_key(|agent| (self.outcome.handed_out.get(agent).copied().unwrap_or(0), *agent));
         for (provider, agent) in candidates.into_iter().take(ask.count) {
@@ -453,6 +540,6 @@ impl World<'_> {
     }
 }
 
-fn agent_id(provider: usize, agent: usize) -> AgentId {
+pub fn agent_id(provider: usize, agent: usize) -> AgentId {
     AgentId::new(format!("a-{provider}-{agent}")).expect("a valid id")
 }

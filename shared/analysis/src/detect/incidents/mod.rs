@@ -7,6 +7,7 @@ mod cluster;
 mod outage;
 mod publish;
 mod restore;
+mod shutdown;
 mod sparse;
 mod statement;
 mod transit;
@@ -105,6 +106,7 @@ impl Core {
             changed.extend(incident.map(|incident| (id, incident)));
         }
         changed.extend(self.publish_outages());
+        changed.extend(self.publish_shutdowns());
         let mut changed: Vec<Incident> = changed.into_values().collect();
         changed.sort_by(|a, b| (a.detected_at, &a.id).cmp(&(b.detected_at, &b.id)));
         changed
@@ -113,8 +115,14 @@ impl Core {
     /// Live: says whether nothing was raised or cleared since the last look, which was a moment ago.
     fn was_just_updated(&mut self) -> bool {
         let alarms = self.cells.changes();
-        let outages =
-            self.incidents.outages.values().map(|outage| 1 + usize::from(outage.cleared.is_some())).sum();
+        let outages = self
+            .incidents
+            .outages
+            .values()
+            .map(|outage| 1 + usize::from(outage.cleared.is_some()))
+            .sum::<usize>()
+            + self.presences.cuts.values().map(|cut| 1 + usize::from(!cut.is_open())).sum::<usize>()
+            + self.presences.own.len();
         let state = (alarms, outages);
         let is_live = self.is_live();
         let known = &mut self.incidents.updated;

@@ -9,7 +9,9 @@ use super::super::core::Core;
 use super::super::store::{Ms, hash};
 use super::super::world::FamilyNo;
 use super::statement::Statement;
-use faultline_model::{Asn, Incident, IncidentId, Revision, Status, Target, Timestamp, Verdict};
+use faultline_model::{
+    Asn, Basis, Incident, IncidentId, Reach, Revision, Status, Target, Timestamp, Verdict,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Live: details are collected for so long, while an incident is young and later.
@@ -134,6 +136,8 @@ impl Core {
             onset_interval_by_asn: intervals,
             detected_at: former.map_or_else(|| at(self.now), |former| former.detected_at),
             transit: statement.transit,
+            basis: statement.basis,
+            reach: statement.reach,
             retracted: statement.retraction.is_some(),
             mechanisms,
             mechanism_by_asn: by_asn,
@@ -158,9 +162,19 @@ impl Core {
         if new.transit != old.transit {
             changes.push(match new.transit {
                 Some(gateway) => {
-                    format!("the gateway {} explains which providers block", self.family_name(gateway))
+                    format!("it is compatible with filtering at or behind {}", self.family_name(gateway))
                 }
                 None => "no gateway explains it any more".to_owned(),
+            });
+        }
+        if new.basis != old.basis {
+            changes.extend(basis_change(new.basis));
+        }
+        if let Some(reach) = new.reach.filter(|_| new.reach != old.reach) {
+            changes.push(match reach {
+                Reach::All => "everything could be reached".to_owned(),
+                Reach::DomesticOnly => "sites inside the country can be reached".to_owned(),
+                Reach::None => "nothing at all can be reached".to_owned(),
             });
         }
         if new.status != old.status && !new.retracted {
@@ -211,6 +225,7 @@ impl Core {
         let revised = self.incidents.marks.get(id).map_or(0, |marks| marks.revised);
         let is_detail = old.verdict == new.verdict
             && old.retracted == new.retracted
+            && old.basis == new.basis
             && old.end.is_some() == new.end.is_some()
             && old.services.len() >= new.services.len()
             && old.status == new.status;
@@ -227,7 +242,9 @@ impl Core {
     fn new_id(&self, statement: &Statement) -> IncidentId {
         let family = match statement.verdict {
             Verdict::TargetOutage | Verdict::GeoBlock => "target",
+            Verdict::CoordinatorOutage => "own",
             Verdict::InsufficientData => "insufficient",
+            _ if statement.targets.is_empty() => "cut",
             _ => "block",
         };
         let targets: BTreeSet<&str> =
@@ -247,6 +264,16 @@ impl Core {
         }
         unreachable!("there are more attempts than incidents")
     }
+}
+
+/// Says what a statement about a silence rests on by now.
+fn basis_change(basis: Option<Basis>) -> Option<String> {
+    let text = match basis? {
+        Basis::Silence => "it rests on silence alone",
+        Basis::Spool => "it rests on what agents delivered afterwards",
+        Basis::OutsideIn => "it rests on what controls see from outside",
+    };
+    Some(text.to_owned())
 }
 
 fn revision(incident: &Incident, now: Ms, change: String) -> Revision {

@@ -20,10 +20,21 @@ impl Core {
             let is_merged = incident.retracted && incident.revisions.last().is_some_and(is_merger);
             let marks = Marks { revised: ms(revised), closed, is_merged };
             self.incidents.marks.insert(incident.id.clone(), marks);
-            if !incident.retracted {
+            if !incident.retracted && incident.targets.is_empty() {
+                self.restore_cut(&incident);
+            } else if !incident.retracted {
                 self.restore_cells(&incident);
             }
             self.incidents.published.insert(incident.id.clone(), incident);
+        }
+    }
+
+    fn restore_cut(&mut self, incident: &Incident) {
+        // Only our own downtime is told as ended at once, and names nobody.
+        if incident.verdict == Verdict::CoordinatorOutage && incident.asns.is_empty() {
+            self.restore_own(incident);
+        } else {
+            self.restore_event(incident);
         }
     }
 

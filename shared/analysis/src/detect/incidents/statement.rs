@@ -10,7 +10,7 @@ use super::super::posterior::Posterior;
 use super::super::store::{Entry, Ms};
 use super::super::world::{FamilyNo, TargetNo};
 use super::cluster::Cluster;
-use faultline_model::{Asn, Class, Status, Verdict};
+use faultline_model::{Asn, Basis, Class, Reach, Status, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Before an alarm, beginnings are looked for so far back, and after it so far on (method 3.3).
@@ -41,6 +41,10 @@ pub(in super::super) struct Statement {
     pub(in super::super) families: Vec<FamilyNo>,
     /// The gateway that explains which networks block.
     pub(in super::super) transit: Option<Asn>,
+    pub(in super::super) basis: Option<Basis>,
+    pub(in super::super) reach: Option<Reach>,
+    /// The region that is off, where one explains it.
+    pub(in super::super) region: Option<String>,
     pub(in super::super) stances: BTreeMap<FamilyNo, Stance>,
     pub(in super::super) onsets: BTreeMap<FamilyNo, Change>,
     pub(in super::super) onset: Ms,
@@ -91,6 +95,9 @@ impl Core {
             posterior,
             evidence: Vec::new(),
             transit: (verdict == Verdict::MultiIspBlock).then(|| self.transit(&stances)).flatten(),
+            basis: None,
+            reach: None,
+            region: None,
             retraction: None,
             returns: cluster.cells.values().map(|alarm| alarm.returns).max().unwrap_or(0),
             stances,
@@ -188,7 +195,7 @@ impl Core {
 
     /// Returns the earliest of the networks' beginnings that lies within a base period of the middle one: a
     /// single odd estimate does not move the incident.
-    fn first_onset(&self, statement: &Statement) -> Option<Ms> {
+    pub(super) fn first_onset(&self, statement: &Statement) -> Option<Ms> {
         let mut onsets: Vec<Ms> = statement.onsets.values().map(Change::middle).collect();
         onsets.sort_unstable();
         let middle = onsets.get(onsets.len() / 2).copied()?;

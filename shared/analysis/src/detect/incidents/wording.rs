@@ -33,6 +33,9 @@ impl Core {
         let names: Vec<String> =
             statement.families.iter().map(|f| self.world.families[*f].name.clone()).collect();
         let whom = list(&names);
+        if statement.targets.is_empty() {
+            return self.shutdown_headline(statement, &span);
+        }
         match statement.verdict {
             Verdict::IspBlock | Verdict::MultiIspBlock => {
                 format!("{what} {are} blocked for customers of {whom}, {span}")
@@ -131,7 +134,7 @@ impl Core {
         reasons.extend(self.describe_others(statement));
         if let Some(gateway) = statement.transit {
             let name = self.family_name(gateway);
-            reasons.push(format!("the gateway {name} explains which providers block and which do not"));
+            reasons.push(format!("which providers block is compatible with filtering at or behind {name}"));
         }
         reasons.extend(self.describe_controls(statement));
         reasons.extend(self.describe_selectivity(statement));

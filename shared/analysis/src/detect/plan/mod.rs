@@ -13,6 +13,7 @@
 //! agents hold in their signed list is ever asked, because targets come from it.
 
 mod controls;
+mod landmarks;
 mod mapping;
 mod outage;
 mod standing;
@@ -22,7 +23,7 @@ use super::core::Core;
 use super::store::{ASKED_PER_TARGET, ASKED_WINDOW_MS, Ms};
 use super::world::{FamilyNo, TargetNo};
 use super::{Ask, AskReason, Who};
-use faultline_model::AgentId;
+use faultline_model::{AgentId, Target};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An answer is awaited so long before somebody else is asked.
@@ -55,6 +56,8 @@ pub(super) struct Plan {
     issued: BTreeMap<(Asked, TargetNo), Vec<(Ms, usize)>>,
     /// When each network was last looked after in an open incident.
     followed: BTreeMap<FamilyNo, Ms>,
+    /// When controls were last asked about a landmark.
+    landmarks: BTreeMap<Target, Ms>,
     wake: Option<Ms>,
 }
 
@@ -89,6 +92,7 @@ impl Core {
         let mut asks = Vec::new();
         self.ask_controls(&mut asks);
         self.ask_canaries(&mut asks);
+        self.ask_landmarks(&mut asks);
         let mut wants = self.want_suspicions();
         wants.extend(self.want_mapping());
         wants.extend(self.want_ends());
@@ -110,7 +114,8 @@ impl Core {
         let is_busy = issued.any(|(at, _)| self.now - at < PATIENCE_MS)
             || self.readings.values().any(|reading| reading.stream.is_some());
         let has_open = self.cells.alarms().any(|(_, _, alarm)| alarm.is_open())
-            || self.incidents.outages.values().any(|outage| outage.cleared.is_none());
+            || self.incidents.outages.values().any(|outage| outage.cleared.is_none())
+            || self.presences.cuts.values().any(|cut| cut.is_open());
         let pace = if is_busy { Some(BUSY_MS) } else { has_open.then_some(CALM_MS) };
         pace.map(|pace| self.now + pace).into_iter().chain(self.incidents.wake).min()
     }

@@ -83,7 +83,8 @@ impl Core {
             return None;
         }
         let others = (0..self.world.targets.len()).filter(|other| self.world.category(*other) != category);
-        let (canaries, rest): (Vec<_>, Vec<_>) = others.partition(|other| self.world.is_canary(*other));
+        let (canaries, rest): (Vec<_>, Vec<_>) =
+            others.partition(|other| self.world.is_foreign_canary(*other));
         let choices = if canaries.is_empty() { rest } else { canaries };
         let last = |choice: &TargetNo| {
             let own = outcomes.between(self.now - ASKED_WINDOW_MS, self.now).filter(|o| o.target == *choice);
