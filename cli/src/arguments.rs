@@ -81,7 +81,7 @@ pub(crate) enum Command {
     /// Run recorded data through the same detection as live measurements
     ///
     /// DIR holds measurements.jsonl, topology.json and perhaps heartbeats.jsonl, each plain or gzipped (.gz).
-    /// Bad lines are counted, reported with their number and skipped. The same input gives the same output
+    /// --ooni takes OONI's published data instead. Bad lines are counted, reported with their number and skipped. The same input gives the same output
     /// to the byte.
     Replay(ReplayArguments),
 }
@@ -214,10 +214,19 @@ pub(crate) struct WatchArguments {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ReplayArguments {
     /// Folder with the recorded data
-    #[arg(value_name = "DIR")]
-    pub dir: PathBuf,
+    #[arg(value_name = "DIR", required_unless_present = "ooni")]
+    pub dir: Option<PathBuf>,
+    /// OONI's data instead: measurement JSON lines or observation CSV, plain or gzipped
+    ///
+    /// Their rows carry no agent. Each measurement is one anonymous vote, capped per network and hour, and the
+    /// windows stretch to the density of the data. Networks of one organisation are one provider.
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "dir")]
+    pub ooni: Vec<PathBuf>,
+    /// With --ooni: a country's profile, which says whose networks are whose
+    #[arg(long, value_name = "TOML", requires = "ooni")]
+    pub profile: Option<PathBuf>,
     /// Where the incidents go; - is standard output
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", default_value = "-")]
     pub out: PathBuf,
 }
 

@@ -11,8 +11,11 @@ mod arguments;
 mod commands;
 mod connect;
 mod home;
+mod lines;
 mod list;
+mod ooni;
 mod output;
+mod profile;
 mod show;
 mod trouble;
 

@@ -165,6 +165,18 @@ pub enum ProfileError {
 }
 
 impl CountryProfile {
+    /// Makes the profile of a country of which nothing is known.
+    #[must_use]
+    pub fn unknown(country: CountryCode) -> Self {
+        Self {
+            country,
+            name: country.to_string(),
+            utc_offset_min: 0,
+            operators: Vec::new(),
+            gateways: Vec::new(),
+        }
+    }
+
     /// Checks what the types alone cannot hold.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Replay: recorded rows through the same detection as live measurements.
 
+pub mod ooni;
 mod row;
 mod topology;
 
@@ -7,8 +8,9 @@ pub use row::{Row, RowError};
 pub use topology::{AgentRow, AsnRow, HourRates, Kind, TargetRow, Topology, TopologyError};
 
 use crate::detect::Detector;
-use faultline_model::{Incident, Timestamp};
+use faultline_model::{Incident, Record, Timestamp};
 use serde::Serialize;
+use std::time::Duration;
 
 /// What a replay says, in the shape that the scorer reads.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -18,7 +20,7 @@ pub struct Output {
 }
 
 /// Recorded data are looked at this often, in data time (method 3.3).
-const TICK_MS: i64 = 120_000;
+const TICK: Duration = Duration::from_secs(120);
 
 /// Runs the detector over rows in the order of `received_at`, with the clock driven by the data.
 ///
@@ -29,19 +31,32 @@ const TICK_MS: i64 = 120_000;
 /// # Errors
 /// Says what is wrong with the topology.
 pub fn run(topology: &Topology, rows: impl IntoIterator<Item = Row>) -> Result<Output, TopologyError> {
-    let mut detector = Detector::new(topology.setup()?);
+    let detector = Detector::new(topology.setup()?);
+    let read = |row: Row| {
+        let received = row.received_at;
+        (received, if row.is_chain() { row.into_record().ok() } else { None })
+    };
+    Ok(play(detector, rows.into_iter().map(read), TICK))
+}
+
+/// Feeds records in the order of their receipt; the detector looks at the end of every tick of data time, and
+/// once more at the last receipt. What is no record only moves the clock.
+fn play(
+    mut detector: Detector,
+    records: impl IntoIterator<Item = (Timestamp, Option<Record>)>,
+    tick: Duration,
+) -> Output {
+    let tick_ms = i64::try_from(tick.as_millis()).unwrap_or(i64::MAX).max(1);
     let mut clock: Option<i64> = None;
-    for row in rows {
-        let received = row.received_at.unix_ms();
-        let mut tick = clock.unwrap_or(received);
-        while received.div_euclid(TICK_MS) > tick.div_euclid(TICK_MS) {
-            tick = (tick.div_euclid(TICK_MS) + 1) * TICK_MS;
-            detector.evaluate(Timestamp::from_unix_ms(tick - 1));
+    for (received, record) in records {
+        let received = received.unix_ms();
+        let mut now = clock.unwrap_or(received);
+        while received.div_euclid(tick_ms) > now.div_euclid(tick_ms) {
+            now = (now.div_euclid(tick_ms) + 1) * tick_ms;
+            detector.evaluate(Timestamp::from_unix_ms(now - 1));
         }
-        clock = Some(tick.max(received));
-        if row.is_chain()
-            && let Ok(record) = row.into_record()
-        {
+        clock = Some(now.max(received));
+        if let Some(record) = record {
             detector.ingest(record);
         }
     }
@@ -50,5 +65,5 @@ pub fn run(topology: &Topology, rows: impl IntoIterator<Item = Row>) -> Result<O
     }
     let mut incidents: Vec<Incident> = detector.incidents().cloned().collect();
     incidents.sort_by(|a, b| (a.detected_at, &a.id).cmp(&(b.detected_at, &b.id)));
-    Ok(Output { incidents })
+    Output { incidents }
 }
