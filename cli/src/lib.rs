@@ -10,6 +10,7 @@
 mod arguments;
 mod commands;
 mod connect;
+mod country;
 mod home;
 mod lines;
 mod list;

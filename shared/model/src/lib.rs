@@ -25,7 +25,8 @@ pub use list::{
 };
 pub use measurement::{DnsAnswer, Engine, Fact, HttpFact, Measurement, Observation, TlsFact};
 pub use network::{
-    Access, Asn, AsnError, CountryCode, CountryProfile, Gateway, Operator, ProfileError, Vantage,
+    Access, Asn, AsnError, CountryCode, CountryProfile, Gateway, Operator, ProfileError, RiskTier, Source,
+    Vantage,
 };
 pub use record::Record;
 pub use target::{Category, Role, ServiceId, Target, TargetError};

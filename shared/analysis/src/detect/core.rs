@@ -45,6 +45,8 @@ pub(super) struct Core {
     pub(super) now: Ms,
     pub(super) base_ms: Ms,
     pub(super) utc_offset_ms: Ms,
+    /// The short name of local time, where the profile gives one.
+    pub(super) time_zone: Option<String>,
     pub(super) usual: BTreeMap<FamilyNo, [f64; 24]>,
     /// Agents with a recent result, by family.
     pub(super) active: Vec<Vec<usize>>,
@@ -74,6 +76,7 @@ impl Core {
             now: Ms::MIN / 4,
             base_ms,
             utc_offset_ms: 0,
+            time_zone: None,
             usual: BTreeMap::new(),
             active: Vec::new(),
             readings: BTreeMap::new(),
@@ -196,6 +199,7 @@ impl Core {
     fn learn(&mut self) {
         let setup = &self.setup;
         self.utc_offset_ms = Ms::from(setup.profile.utc_offset_min) * 60_000;
+        self.time_zone.clone_from(&setup.profile.time_zone);
         self.usual.clear();
         for (asn, hours) in &setup.history {
             if !setup.reference_asns.contains(asn) {

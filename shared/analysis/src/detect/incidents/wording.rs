@@ -114,9 +114,9 @@ impl Core {
             Timestamp::from_unix_ms((at.unix_ms() + self.utc_offset_ms).div_euclid(1000) * 1000).to_string();
         let text = local.trim_end_matches('Z').replace('T', " ");
         let minutes = self.utc_offset_ms / 60_000;
-        match (self.world.country.to_string().as_str(), minutes) {
-            ("PK", 300) => format!("{text} PKT"),
-            (_, 0) => format!("{text} UTC"),
+        match (&self.time_zone, minutes) {
+            (Some(zone), _) => format!("{text} {zone}"),
+            (None, 0) => format!("{text} UTC"),
             _ => format!("{text} UTC{:+03}:{:02}", minutes / 60, (minutes % 60).abs()),
         }
     }
