@@ -78,10 +78,13 @@ pub(crate) enum Command {
     /// The file can be given to `faultline-coordinator serve --baseline`, so that a new coordinator need not
     /// learn for two weeks.
     Baseline,
+    /// Draft a country's profile, and say what it leaves unsaid
+    #[command(subcommand)]
+    Country(CountryCommand),
     /// Run recorded data through the same detection as live measurements
     ///
     /// DIR holds measurements.jsonl, topology.json and perhaps heartbeats.jsonl, each plain or gzipped (.gz).
-    /// Bad lines are counted, reported with their number and skipped. The same input gives the same output
+    /// --ooni takes OONI's published data instead. Bad lines are counted, reported with their number and skipped. The same input gives the same output
     /// to the byte.
     Replay(ReplayArguments),
 }
@@ -211,13 +214,107 @@ pub(crate) struct WatchArguments {
     pub format: Format,
 }
 
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum CountryCommand {
+    /// Draft a profile from tables of networks, users and transit
+    ///
+    /// The tables are CSV files with a header. Names: asn, name, and where known operator (networks of one company)
+    /// and access (fixed or mobile). Shares: asn, and share (0 to 1) or percent, and where known source.
+    /// Upstreams: asn, upstream, and where known weight (share of paths, 0 to 1). The draft is TOML.
+    Init(Box<CountryInitArguments>),
+    /// Say what a profile leaves unsaid, and which verdicts that disables
+    ///
+    /// Exits with 0 if nothing is missing that a verdict needs, with 1 if something is, with 65 if the file is no
+    /// profile.
+    Check(ProfileCheckArguments),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CountryInitArguments {
+    /// Country as two letters, such as PK
+    #[arg(value_name = "CC")]
+    pub country: String,
+    /// Table of the country's networks
+    #[arg(long, value_name = "CSV")]
+    pub asn_names: PathBuf,
+    /// Table of the networks' shares of users
+    #[arg(long, value_name = "CSV")]
+    pub shares: Option<PathBuf>,
+    /// Table of who buys transit from whom
+    #[arg(long, value_name = "CSV")]
+    pub upstreams: Option<PathBuf>,
+    /// The country's name in English
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Minutes to add to UTC for local time
+    #[arg(long, value_name = "MINUTES", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-840..=840))]
+    pub utc_offset: Option<i32>,
+    /// The short name of local time, such as PKT
+    #[arg(long, value_name = "NAME")]
+    pub time_zone: Option<String>,
+    /// How dangerous measuring is for volunteers
+    #[arg(long, value_name = "TIER")]
+    pub risk_tier: Option<Tier>,
+    /// Languages of volunteers as ISO 639 codes, separated by commas
+    #[arg(long, value_name = "CODES", value_delimiter = ',')]
+    pub languages: Vec<String>,
+    /// Where the tables come from [default: their file names]
+    #[arg(long, value_name = "TEXT")]
+    pub source: Option<String>,
+    /// The state that the tables describe, such as 2026-06
+    #[arg(long, value_name = "DATE")]
+    pub as_of: Option<String>,
+    /// Where the draft goes; - is standard output
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Overwrite that file
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// How dangerous measuring is.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Tier {
+    /// Nobody is known to have had trouble for measuring
+    Standard,
+    /// The law or its practice threatens those who look
+    High,
+}
+
+impl From<Tier> for faultline_model::RiskTier {
+    fn from(tier: Tier) -> Self {
+        match tier {
+            Tier::Standard => Self::Standard,
+            Tier::High => Self::High,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ProfileCheckArguments {
+    /// The profile
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub format: Format,
+}
+
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ReplayArguments {
     /// Folder with the recorded data
-    #[arg(value_name = "DIR")]
-    pub dir: PathBuf,
+    #[arg(value_name = "DIR", required_unless_present = "ooni")]
+    pub dir: Option<PathBuf>,
+    /// OONI's data instead: measurement JSON lines or observation CSV, plain or gzipped
+    ///
+    /// Their rows carry no agent. Each measurement is one anonymous vote, capped per network and hour, and the
+    /// windows stretch to the density of the data. Networks of one organisation are one provider.
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "dir")]
+    pub ooni: Vec<PathBuf>,
+    /// With --ooni: a country's profile, which says whose networks are whose
+    #[arg(long, value_name = "TOML", requires = "ooni")]
+    pub profile: Option<PathBuf>,
     /// Where the incidents go; - is standard output
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", default_value = "-")]
     pub out: PathBuf,
 }
 

@@ -10,9 +10,13 @@
 mod arguments;
 mod commands;
 mod connect;
+mod country;
 mod home;
+mod lines;
 mod list;
+mod ooni;
 mod output;
+mod profile;
 mod show;
 mod trouble;
 

@@ -25,13 +25,7 @@ impl Countries {
 
     /// Returns a country's profile; an empty one if nobody described it.
     pub(crate) fn profile(&self, country: CountryCode) -> CountryProfile {
-        self.profiles.get(&country).cloned().unwrap_or_else(|| CountryProfile {
-            country,
-            name: country.to_string(),
-            utc_offset_min: 0,
-            operators: Vec::new(),
-            gateways: Vec::new(),
-        })
+        self.profiles.get(&country).cloned().unwrap_or_else(|| CountryProfile::unknown(country))
     }
 
     /// Returns the countries that have a profile.

@@ -2,6 +2,7 @@
 
 mod agents;
 mod baseline;
+mod country;
 mod incidents;
 mod init;
 mod invite;
@@ -28,13 +29,14 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Status(arguments) => status::run(&api, &arguments).await,
         Command::Incidents(arguments) => incidents::run(&api, &arguments).await,
         Command::Watch(arguments) => watch::run(&api, &arguments).await,
+        Command::Country(command) => country::run(command),
         Command::Baseline => baseline::run(&home).await,
         Command::Replay(arguments) => replay::run(&arguments),
     }
 }
 
 /// Reads a country as people type it.
-fn country(text: &str) -> Result<CountryCode, Trouble> {
+pub(super) fn country(text: &str) -> Result<CountryCode, Trouble> {
     text.trim().to_ascii_uppercase().parse().map_err(|e: String| Trouble::new(Exit::Data, e))
 }
 

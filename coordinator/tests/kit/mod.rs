@@ -144,7 +144,7 @@ impl Server {
 
     /// Invites and enrols one agent.
     pub async fn enrol(&self, wish: Wish<'_>) -> anyhow::Result<Agent> {
-        let token = self.operator().await?.invite(wish.asn, wish.control, 0).await?;
+        let token = self.operator().await?.invite_in(wish.country, wish.asn, wish.control, 0).await?;
         let channel = self.channel(None, wish.from).await?;
         let (key, request) = enrol_request(&token, wish.control)?;
         let response = EnrolmentServiceClient::new(channel).enrol(request).await?.into_inner();
@@ -179,12 +179,13 @@ impl Server {
 pub struct Wish<'a> {
     pub asn: u32,
     pub control: bool,
+    pub country: &'a str,
     pub from: &'a str,
 }
 
 impl Default for Wish<'_> {
     fn default() -> Self {
-        Self { asn: 23674, control: false, from: "127.0.0.1:0" }
+        Self { asn: 23674, control: false, country: "PK", from: "127.0.0.1:0" }
     }
 }
 
@@ -210,9 +211,19 @@ pub struct Operator {
 
 impl Operator {
     pub async fn invite(&mut self, asn: u32, control: bool, valid_for_s: u32) -> anyhow::Result<String> {
+        self.invite_in("PK", asn, control, valid_for_s).await
+    }
+
+    pub async fn invite_in(
+        &mut self,
+        country: &str,
+        asn: u32,
+        control: bool,
+        valid_for_s: u32,
+    ) -> anyhow::Result<String> {
         let request = operator_wire::CreateInvitesRequest {
             count: 1,
-            country: if control { "DE".into() } else { "PK".into() },
+            country: if control { "DE".into() } else { country.into() },
             asn,
             control,
             cohort: "test".into(),

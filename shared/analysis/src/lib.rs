@@ -3,6 +3,7 @@
 //! Three steps, all pure functions of stored facts (no IO, clock, randomness or store):
 //! - [`judge`]: one measurement beside its controls becomes a class, a layer and a status;
 //! - [`detect`]: judged records become evidence per cell, alarms, incidents and requests for more;
+//! - [`profile`]: what a country's profile leaves unsaid, and which verdicts that disables;
 //! - [`replay`]: recorded rows go the same way, with the clock driven by the data.
 //!
 //! The method, its formulas and their sources are named in the modules that use them; section numbers are
@@ -10,4 +11,5 @@
 
 pub mod detect;
 pub mod judge;
+pub mod profile;
 pub mod replay;

@@ -82,11 +82,8 @@ fn setup() -> Setup {
     };
     Setup {
         profile: CountryProfile {
-            country: "XZ".parse().expect("a code"),
-            name: "Somewhere".to_owned(),
-            utc_offset_min: 0,
             operators: (0..5).map(operator).collect(),
-            gateways: vec![],
+            ..CountryProfile::unknown("XZ".parse().expect("a code"))
         },
         targets: (0..CATEGORIES.len()).map(info).collect(),
         baseline: Baseline::default(),

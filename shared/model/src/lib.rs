@@ -27,7 +27,8 @@ pub use list::{
 };
 pub use measurement::{DnsAnswer, Engine, Fact, HttpFact, Measurement, Observation, TlsFact};
 pub use network::{
-    Access, Asn, AsnError, CountryCode, CountryProfile, Gateway, Operator, ProfileError, Vantage,
+    Access, Asn, AsnError, CountryCode, CountryProfile, Gateway, Operator, ProfileError, RiskTier, Source,
+    Vantage,
 };
 pub use presence::{Presence, PresenceKind};
 pub use record::Record;

@@ -131,6 +131,30 @@ pub struct Gateway {
     pub name: String,
 }
 
+/// How dangerous measuring is for a volunteer in a country; it decides which budget agents should join with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RiskTier {
+    /// Nobody is known to have had trouble for measuring.
+    Standard,
+    /// The law or its practice threatens those who look: small budgets, no conspicuous targets.
+    High,
+}
+
+/// Where facts of a profile come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// What it is about: `names`, `families`, `access`, `user_share`, `upstreams`, `gateways`, `utc_offset`,
+    /// `languages`, `risk_tier`.
+    pub about: Vec<String>,
+    /// Who says so, and where.
+    pub name: String,
+    /// The state that it describes, such as `2026-06`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub as_of: String,
+}
+
 /// What is known of a country beforehand.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -142,12 +166,24 @@ pub struct CountryProfile {
     /// Minutes to add to UTC for local time.
     #[serde(default)]
     pub utc_offset_min: i32,
+    /// The short name of local time that readers expect, such as `PKT`; without one its offset is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// How dangerous measuring is; absent where nobody decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub risk_tier: Option<RiskTier>,
+    /// Languages in which volunteers are spoken to, as ISO 639 codes, the most common first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub languages: Vec<String>,
     /// The operator families.
     #[serde(rename = "operator", default)]
     pub operators: Vec<Operator>,
     /// The gateways.
     #[serde(rename = "gateway", default)]
     pub gateways: Vec<Gateway>,
+    /// Where all this comes from.
+    #[serde(rename = "source", default)]
+    pub sources: Vec<Source>,
 }
 
 /// What is wrong with a country profile.
@@ -159,17 +195,51 @@ pub enum ProfileError {
     /// Two operators claim one ASN.
     #[error("{0} belongs to more than one operator")]
     SharedAsn(Asn),
+    /// The name of local time is none that a sentence can carry.
+    #[error("{0:?} is no short name of a time zone; use two to six capital letters, such as PKT")]
+    TimeZone(String),
+    /// A language is no ISO 639 code.
+    #[error("{0:?} is no language code; use two or three small letters, such as ur")]
+    Language(String),
     /// A share lies outside 0 to 1, or the shares add up to more than 1.
     #[error("the user shares must lie between 0 and 1 and add up to at most 1; {0:?} breaks that")]
     Share(String),
 }
 
 impl CountryProfile {
+    /// Makes the profile of a country of which nothing is known.
+    #[must_use]
+    pub fn unknown(country: CountryCode) -> Self {
+        Self {
+            country,
+            name: country.to_string(),
+            utc_offset_min: 0,
+            time_zone: None,
+            risk_tier: None,
+            languages: Vec::new(),
+            operators: Vec::new(),
+            gateways: Vec::new(),
+            sources: Vec::new(),
+        }
+    }
+
     /// Checks what the types alone cannot hold.
     ///
     /// # Errors
     /// Names the operator or ASN at fault.
     pub fn validate(&self) -> Result<(), ProfileError> {
+        let is_code = |code: &&String| {
+            (2..=3).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_lowercase())
+        };
+        if let Some(odd) = self.languages.iter().find(|code| !is_code(code)) {
+            return Err(ProfileError::Language(odd.clone()));
+        }
+        let is_zone = |zone: &&String| {
+            (2..=6).contains(&zone.len()) && zone.bytes().all(|byte| byte.is_ascii_uppercase())
+        };
+        if let Some(odd) = self.time_zone.as_ref().filter(|zone| !is_zone(zone)) {
+            return Err(ProfileError::TimeZone(odd.clone()));
+        }
         let mut seen = std::collections::BTreeSet::new();
         let mut total = 0.0;
         for operator in &self.operators {
@@ -230,11 +300,8 @@ mod tests {
             upstreams: vec![],
         };
         let mut profile = CountryProfile {
-            country: "PK".parse().expect("valid"),
-            name: "Pakistan".into(),
-            utc_offset_min: 300,
             operators: vec![operator("A", 1), operator("B", 1)],
-            gateways: vec![],
+            ..CountryProfile::unknown("PK".parse().expect("valid"))
         };
         assert_eq!(profile.validate(), Err(ProfileError::SharedAsn(Asn(1))));
         profile.operators[1].asns = vec![Asn(2)];

@@ -218,11 +218,11 @@ fn country_profile(scenario: &Scenario) -> CountryProfile {
         upstreams: p.upstreams.clone(),
     });
     CountryProfile {
-        country: scenario.country,
         name: scenario.country_name.clone(),
         utc_offset_min: scenario.utc_offset_min,
         operators: operators.collect(),
         gateways: scenario.gateways.iter().map(|g| Gateway { asn: g.asn, name: g.name.clone() }).collect(),
+        ..CountryProfile::unknown(scenario.country)
     }
 }
 

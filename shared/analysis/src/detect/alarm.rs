@@ -12,6 +12,7 @@
 //! unrelated after the first failure, canaries first; a dead line is no block. *Control*: a control succeeded
 //! that started after the first failure; live, nothing is said about a site that nobody outside reached.
 
+use super::anonymous::RETURNS;
 use super::cells::{Alarm, Strength};
 use super::changepoint::{self, Point, Turn};
 use super::core::Core;
@@ -52,7 +53,8 @@ impl Core {
             if rejected.contains(&cell) && self.is_news(cell) && self.has_quorum(reading, &strong) {
                 let since = reading.stream.map_or(reading.first_failure, |stream| stream.since);
                 let control_since = self.control_since(reading.target, since);
-                let is_controlled = self.store.is_control_fine(reading.target, control_since, self.now);
+                let is_controlled = self.store.is_control_fine(reading.target, control_since, self.now)
+                    || self.is_fine_elsewhere(cell, control_since);
                 if !self.is_selective(cell, since) {
                     continue;
                 }
@@ -100,7 +102,7 @@ impl Core {
     }
 
     fn read_cells(&mut self, nulls: &mut Nulls) {
-        let recent = self.now - self.window_ms(3);
+        let recent = self.now - self.reach_ms();
         let mut readings = BTreeMap::new();
         let mut bases = BTreeMap::new();
         for family in self.world.heard() {
@@ -168,6 +170,7 @@ impl Core {
             votes.bad >= least && votes.bad >= 0.5 * count(votes.agents) && votes.bad >= 0.34 * active
         };
         reading.votes[..3].iter().any(suffices)
+            || reading.bad_days >= RETURNS
             || reading.stream.is_some_and(|stream| suffices(&stream.votes))
     }
 
@@ -198,6 +201,9 @@ impl Core {
 
     /// Says whether half of the failing agents reach something unrelated: canaries, or other categories.
     pub(super) fn is_selective(&self, (family, target): (FamilyNo, TargetNo), since: Ms) -> bool {
+        if self.is_anonymous() {
+            return self.is_network_selective((family, target), since);
+        }
         let entries = self.evidence_between(family, target, since, self.now);
         let failing = failing_agents(&entries);
         let witnesses = failing.iter().filter(|agent| self.is_witness(**agent, target, since)).count();
@@ -227,12 +233,12 @@ impl Core {
         let first = reading.stream.map_or(reading.first_failure, |stream| stream.since);
         let change = changepoint::find(&self.onset_points(family, target), Turn::Onset);
         let onset = change.map_or(first, |change| change.middle());
-        let now = self.now;
+        let (now, reopen) = (self.now, self.stretch(REOPEN_MS));
         self.note_alarm(family);
         let cell = self.cells.get_mut(family, target);
         match &mut cell.alarm {
             Some(alarm) if alarm.is_open() => alarm.strength = Strength::Firm,
-            Some(alarm) if alarm.cleared.is_some_and(|cleared| now - cleared.at <= REOPEN_MS) => {
+            Some(alarm) if alarm.cleared.is_some_and(|cleared| now - cleared.at <= reopen) => {
                 alarm.cleared = None;
                 alarm.strength = Strength::Firm;
                 alarm.returns += 1;
@@ -243,7 +249,8 @@ impl Core {
 
     /// Returns the results in which a cell's beginning is looked for.
     pub(super) fn onset_points(&self, family: FamilyNo, target: TargetNo) -> Vec<Point> {
-        let from = self.floor_of(family, target).max(self.now - ONSET_REACH_MS);
+        let usual = self.now - self.stretch(ONSET_REACH_MS);
+        let from = self.floor_of(family, target).max(self.onset_from((family, &[target]), usual));
         points(&self.evidence_between(family, target, from, self.now))
     }
 }

@@ -46,6 +46,8 @@ pub(super) struct Core {
     pub(super) now: Ms,
     pub(super) base_ms: Ms,
     pub(super) utc_offset_ms: Ms,
+    /// The short name of local time, where the profile gives one.
+    pub(super) time_zone: Option<String>,
     pub(super) usual: BTreeMap<FamilyNo, [f64; 24]>,
     /// Agents with a recent result, by family.
     pub(super) active: Vec<Vec<usize>>,
@@ -69,13 +71,14 @@ impl Core {
         let base_ms = base_ms(&setup);
         let mut core = Self {
             world,
-            store: Store::new(base_ms),
+            store: Store::new(token_base(&setup)),
             cells: Cells::default(),
             incidents: Incidents::default(),
             plan: Plan::default(),
             now: Ms::MIN / 4,
             base_ms,
             utc_offset_ms: 0,
+            time_zone: None,
             usual: BTreeMap::new(),
             active: Vec::new(),
             readings: BTreeMap::new(),
@@ -102,7 +105,7 @@ impl Core {
                 families.insert(agent.asn, self.world.family_of(agent.asn));
             }
         }
-        self.store.rearrange(self.base_ms, |agent| match families.get(&agent.asn) {
+        self.store.rearrange(token_base(&setup), |agent| match families.get(&agent.asn) {
             Some(family) if agent.place != Place::Control => {
                 if setup.reference_asns.contains(&agent.asn) {
                     Place::Reference
@@ -123,6 +126,11 @@ impl Core {
 
     pub(super) fn is_live(&self) -> bool {
         self.setup.mode == Mode::Live
+    }
+
+    /// Says whether vantage points have no identity.
+    pub(super) fn is_anonymous(&self) -> bool {
+        self.setup.mode == Mode::Anonymous
     }
 
     /// Takes a record into the queue; it counts once the clock has reached its receipt.
@@ -200,6 +208,7 @@ impl Core {
     fn learn(&mut self) {
         let setup = &self.setup;
         self.utc_offset_ms = Ms::from(setup.profile.utc_offset_min) * 60_000;
+        self.time_zone.clone_from(&setup.profile.time_zone);
         self.usual.clear();
         for (asn, hours) in &setup.history {
             if !setup.reference_asns.contains(asn) {
@@ -236,30 +245,31 @@ impl Core {
 
     /// Lets finished hours enter the past of cells that were not blocked in them.
     fn roll_hours(&mut self) {
-        let hour = (self.now - HOUR_GRACE_MS).div_euclid(HOUR_MS);
+        let long = self.stretch(HOUR_MS);
+        let hour = (self.now - self.past_grace_ms(HOUR_GRACE_MS)).div_euclid(long);
         let last = *self.hour.get_or_insert(hour);
         for finished in last.max(hour - 48)..hour {
-            self.roll_hour(finished * HOUR_MS);
+            self.roll_hour(finished * long, long);
         }
         if hour > last {
             self.hour = Some(hour);
-            self.store.forget(self.now);
+            self.store.forget(self.now - self.retention_ms());
             self.forget_presence();
             self.nulls = Nulls::default();
             self.bases.clear();
-            if self.now - self.seen.turned > super::store::RETENTION_MS {
+            if self.now - self.seen.turned > self.retention_ms() {
                 self.seen.old = std::mem::take(&mut self.seen.young);
                 self.seen.turned = self.now;
             }
         }
-        let warm_at = self.first.map(|first| first + WARM_UP_MS);
+        let warm_at = self.first.map(|first| first + self.stretch(WARM_UP_MS));
         if !self.is_warm && !self.is_live() && warm_at.is_some_and(|at| self.now >= at) {
             self.is_warm = true;
             self.find_standing();
         }
     }
 
-    fn roll_hour(&mut self, from: Ms) {
+    fn roll_hour(&mut self, from: Ms, long: Ms) {
         for family in 0..self.world.families.len() {
             for target in 0..self.world.targets.len() {
                 // A cell exists from its first hour on, so that successes are remembered too.
@@ -270,7 +280,7 @@ impl Core {
         for (family, target, cell) in cells.all_mut() {
             let overlaps = cell.alarm.as_ref().is_some_and(|alarm| {
                 let (onset, end) = alarm.span(Ms::MAX);
-                onset < from + HOUR_MS && end >= from
+                onset < from + long && end >= from
             });
             cell.past.results *= DECAY;
             cell.past.anomalies *= DECAY;
@@ -279,7 +289,7 @@ impl Core {
             if overlaps || is_cut {
                 continue;
             }
-            let entries = store.cell(family, target).between(from, from + HOUR_MS - 1);
+            let entries = store.cell(family, target).between(from, from + long - 1);
             let counted = entries.iter().filter(|entry| !store.is_excused(target, entry.start));
             for entry in counted {
                 cell.past.results += 1.0;
@@ -324,6 +334,11 @@ impl Core {
         let next = queued.into_iter().chain(planned).chain(silent).min()?;
         Some(Timestamp::from_unix_ms(next.max(self.now + 1)))
     }
+}
+
+/// The base period of the schedule's tokens; where nobody handed out tasks, there are no tokens.
+fn token_base(setup: &Setup) -> Ms {
+    if setup.mode == Mode::Anonymous { 0 } else { base_ms(setup) }
 }
 
 fn base_ms(setup: &Setup) -> Ms {

@@ -36,18 +36,21 @@ impl Core {
             }
             self.readings.remove(&(family, target));
         }
-        let now = self.now;
+        let (now, forget) = (self.now, self.stretch(FORGET_MS));
         for (_, _, cell) in self.cells.all_mut() {
-            cell.alarm.take_if(|alarm| alarm.cleared.is_some_and(|cleared| now - cleared.at > FORGET_MS));
+            cell.alarm.take_if(|alarm| alarm.cleared.is_some_and(|cleared| now - cleared.at > forget));
         }
     }
 
     fn passive_ends(&self, rejected: &BTreeSet<(FamilyNo, TargetNo)>) -> Vec<(FamilyNo, TargetNo, Ms)> {
         let open = self.cells.alarms().filter(|(_, _, alarm)| alarm.is_open());
-        let open = open.filter(|(family, target, _)| !rejected.contains(&(*family, *target)));
+        // Sparse anonymous data: what returns day by day is over when it has been away for longer than that.
+        let open = open.filter(|(family, target, _)| {
+            !rejected.contains(&(*family, *target)) || self.is_returning(*family, *target)
+        });
         let is_over = |(family, target, _): &(FamilyNo, TargetNo, _)| {
-            let votes =
-                vote(&self.evidence_between(*family, *target, self.now - self.window_ms(2), self.now));
+            let from = self.now - self.quiet_ms(*family, *target);
+            let votes = vote(&self.evidence_between(*family, *target, from, self.now));
             votes.agents >= self.active_in(*family).clamp(1, 2) && votes.is_clear()
         };
         let over = open.filter(is_over);

@@ -9,6 +9,7 @@
 //! The subtraction keeps e^S an e-value, because E[clip] <= 1 + e^-2.4; a mean of e-values is one. However many
 //! results an agent delivers, it is worth at most 4.5 nats.
 
+use super::anonymous::bad_days;
 use super::cells::Cleared;
 use super::core::Core;
 use super::null::{Changes, Nulls, Question, share};
@@ -88,6 +89,8 @@ pub(super) struct Reading {
     pub(super) stream: Option<Stream>,
     /// Start of the first failure in the longest window.
     pub(super) first_failure: Ms,
+    /// Sparse anonymous data: days with failures in the longest window.
+    pub(super) bad_days: usize,
 }
 
 /// Everything that a reading depends on: as long as it stays the same, so does the reading.
@@ -131,7 +134,7 @@ impl Core {
     /// Reads a cell; nothing where no result of the longest window failed.
     pub(super) fn read_cell(&self, nulls: &mut Nulls, family: FamilyNo, target: TargetNo) -> Option<Reading> {
         let now = self.rounded_now();
-        let from = self.floor_of(family, target).max(now - self.window_ms(3));
+        let from = self.floor_of(family, target).max(now - self.reach_ms());
         let entries = self.evidence_between(family, target, from, now);
         let first_failure = entries.iter().find(|entry| entry.class.is_anomaly())?.start;
         let mut stream = if self.is_live() { find_stream(&entries, now) } else { None };
@@ -148,7 +151,8 @@ impl Core {
             total += e_value(&entries[from..], &weights[from..]);
             *votes = vote(&entries[from..]);
         }
-        let mut e = total / 4.0;
+        let (returning, windows) = self.returning_e(&entries, &weights, now);
+        let mut e = (total + returning) / (4.0 + windows);
         if let Some(stream) = &mut stream {
             let from = entries.partition_point(|entry| entry.start < stream.since);
             let alone = e_value(&entries[from..], &weights[from..]);
@@ -162,7 +166,8 @@ impl Core {
             // Without a suspicion the stream's share is that of an empty one, which is 1.
             e = f64::midpoint(e, 1.0);
         }
-        Some(Reading { family, target, ln_e: e.ln(), votes, stream, first_failure })
+        let bad_days = if windows > 0.0 { bad_days(&entries) } else { 0 };
+        Some(Reading { family, target, ln_e: e.ln(), votes, stream, first_failure, bad_days })
     }
 
     /// Returns the end of a cell's last block, or of its target's last outage, before which nothing counts for a
@@ -229,7 +234,7 @@ fn failures(entries: &[Entry]) -> usize {
 }
 
 /// Returns the mean over mechanisms of e^S; 1 for no results.
-fn e_value(entries: &[Entry], weights: &[[f64; MECHANISMS]]) -> f64 {
+pub(super) fn e_value(entries: &[Entry], weights: &[[f64; MECHANISMS]]) -> f64 {
     let mut sums: Vec<(usize, [f64; MECHANISMS])> = Vec::new();
     for (entry, weight) in entries.iter().zip(weights) {
         let sum = match sums.iter().position(|(agent, _)| *agent == entry.agent) {

@@ -20,6 +20,7 @@
 //! (`plan`). Section numbers in those modules are those of the method page.
 
 mod alarm;
+mod anonymous;
 mod ask;
 mod cells;
 mod changepoint;

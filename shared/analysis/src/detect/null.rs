@@ -135,8 +135,9 @@ impl Core {
 
     /// Median over other categories of the agent's failure rate, the largest over the windows.
     fn agent_rate(&self, nulls: &mut Nulls, question: Question, category: CategoryNo) -> f64 {
-        let windows =
-            AGENT_WINDOWS.iter().map(|(length, prior)| (self.window(question.start, *length), *prior));
+        let windows = AGENT_WINDOWS
+            .iter()
+            .map(|(length, prior)| (self.window(question.start, self.stretch(*length)), *prior));
         let stream = question.since.map(|since| (self.until_now(since), AGENT_WINDOWS[0].1));
         let mut rate: f64 = 0.0;
         for ((from, to), prior) in windows.chain(stream) {
@@ -180,7 +181,7 @@ impl Core {
         question: Question,
         category: CategoryNo,
     ) -> f64 {
-        let windows = NETWORK_WINDOWS.iter().map(|length| self.window(question.start, *length));
+        let windows = NETWORK_WINDOWS.iter().map(|length| self.window(question.start, self.stretch(*length)));
         let mut rate: f64 = 0.0;
         for (from, to) in windows.chain(question.since.map(|since| self.until_now(since))) {
             let changes = self.world.families[family].changes;

@@ -12,6 +12,7 @@
 //! The divisor 3 tempers the score: agents of one network are not independent. Priors are conditional on an
 //! alarm. The result is a model score, not a calibrated probability.
 
+use super::anonymous::returning;
 use super::core::Core;
 use super::evidence::{CAP_AGAINST, CAP_FOR, count};
 use super::null::{Nulls, Question};
@@ -61,23 +62,30 @@ impl Core {
     ///
     /// Of a long span only the last hour is read: every agent's part is capped long before.
     pub(super) fn posterior(&self, nulls: &mut Nulls, targets: &[TargetNo], span: (Ms, Ms)) -> Posterior {
-        let span = (span.0.max(span.1 - READ_MS), span.1);
+        let is_returning = self.heard_returning(targets);
+        let read = if is_returning { self.reach_ms() } else { self.stretch(READ_MS) };
+        let span = (span.0.max(span.1 - read), span.1);
         let mut scores = Vec::new();
         for family in self.world.heard() {
             let row = |target: &TargetNo| self.evidence_between(family, *target, span.0, span.1);
             let own = targets.iter().filter(|target| !self.is_standing(family, **target));
             let rows: Vec<(TargetNo, Vec<Entry>)> = own.map(|target| (*target, row(target))).collect();
-            scores.push(self.score(nulls, Some(family), &rows));
+            scores.push(self.score(nulls, Some(family), (&rows, is_returning)));
         }
         let row = |target: &TargetNo| {
             let outside = [self.store.reference(*target), self.store.control(*target)];
             outside.iter().flat_map(|series| series.between(span.0, span.1)).copied().collect::<Vec<Entry>>()
         };
         let rows: Vec<(TargetNo, Vec<Entry>)> = targets.iter().map(|target| (*target, row(target))).collect();
-        Posterior::weigh(&scores, self.score(nulls, None, &rows))
+        Posterior::weigh(&scores, self.score(nulls, None, (&rows, is_returning)))
     }
 
-    fn score(&self, nulls: &mut Nulls, family: Option<FamilyNo>, rows: &[(TargetNo, Vec<Entry>)]) -> f64 {
+    fn score(
+        &self,
+        nulls: &mut Nulls,
+        family: Option<FamilyNo>,
+        (rows, is_returning): (&[(TargetNo, Vec<Entry>)], bool),
+    ) -> f64 {
         let mut agents: BTreeMap<usize, (f64, usize)> = BTreeMap::new();
         for (target, entries) in rows {
             let mut own: BTreeMap<usize, f64> = BTreeMap::new();
@@ -86,7 +94,8 @@ impl Core {
                     Question { agent: entry.agent, family, target: *target, start: entry.start, since: None };
                 let p0 = self.null_rate(nulls, question);
                 let weight = if entry.class.is_anomaly() { 0.92 / p0 } else { 0.08 / (1.0 - p0) };
-                *own.entry(entry.agent).or_default() += weight.ln();
+                let weight = if is_returning { returning(weight.ln()) } else { weight.ln() };
+                *own.entry(entry.agent).or_default() += weight;
             }
             for (agent, sum) in own {
                 let total = agents.entry(agent).or_default();

@@ -13,6 +13,10 @@ pub enum Mode {
     Live,
     /// Recorded data: nobody can be asked, windows alone carry the evidence.
     Passive,
+    /// Recorded data whose vantage points have no identity: as [`Mode::Passive`], but every span of the method
+    /// stretches with the base period, no task was handed out, and what cannot be asked of a vantage point is
+    /// asked of its network (see `anonymous`).
+    Anonymous,
 }
 
 /// One target with the service that it is a part of.

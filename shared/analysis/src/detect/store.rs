@@ -211,9 +211,8 @@ impl Store {
         (outcome.start, has_moved)
     }
 
-    /// Forgets results that are older than the retention time.
-    pub(super) fn forget(&mut self, now: Ms) {
-        let before = now - RETENTION_MS;
+    /// Forgets results that started before a moment.
+    pub(super) fn forget(&mut self, before: Ms) {
         for agent in &mut self.agents {
             let old = agent.outcomes.partition_point(|outcome| outcome.start < before);
             if old > 0 {

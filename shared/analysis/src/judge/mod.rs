@@ -21,6 +21,7 @@ use faultline_model::{Judgement, Layer, Measurement};
 use std::net::IpAddr;
 use std::time::Duration;
 
+pub(crate) use address::is_public;
 pub(crate) use evidence::Evidence;
 
 /// Control facts that are older than this say nothing about now.

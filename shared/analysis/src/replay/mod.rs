@@ -1,6 +1,7 @@
 //! Replay: recorded rows through the same detection as live measurements.
 
 mod heartbeat;
+pub mod ooni;
 mod row;
 mod topology;
 
@@ -9,8 +10,9 @@ pub use row::{Row, RowError};
 pub use topology::{AgentRow, AsnRow, HourRates, Kind, TargetRow, Topology, TopologyError};
 
 use crate::detect::Detector;
-use faultline_model::{Incident, Timestamp};
+use faultline_model::{Incident, Record, Timestamp};
 use serde::Serialize;
+use std::time::Duration;
 
 /// What a replay says, in the shape that the scorer reads.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -20,10 +22,10 @@ pub struct Output {
 }
 
 /// Longer than any recording: after its last heartbeat nobody could be heard.
-const BEYOND: std::time::Duration = std::time::Duration::from_secs(10 * 365 * 86_400);
+const BEYOND: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// Recorded data are looked at this often, in data time (method 3.3).
-const TICK_MS: i64 = 120_000;
+const TICK: Duration = Duration::from_secs(120);
 
 /// Runs the detector over rows in the order of `received_at`, with the clock driven by the data.
 ///
@@ -58,18 +60,31 @@ pub fn run_with_presence(
     if let Some(last) = last {
         detector.note_own_outage(last, last + BEYOND);
     }
+    let read = |row: Row| {
+        let received = row.received_at;
+        (received, if row.is_chain() { row.into_record().ok() } else { None })
+    };
+    Ok(play(detector, rows.into_iter().map(read), TICK))
+}
+
+/// Feeds records in the order of their receipt; the detector looks at the end of every tick of data time, and
+/// once more at the last receipt. What is no record only moves the clock.
+fn play(
+    mut detector: Detector,
+    records: impl IntoIterator<Item = (Timestamp, Option<Record>)>,
+    tick: Duration,
+) -> Output {
+    let tick_ms = i64::try_from(tick.as_millis()).unwrap_or(i64::MAX).max(1);
     let mut clock: Option<i64> = None;
-    for row in rows {
-        let received = row.received_at.unix_ms();
-        let mut tick = clock.unwrap_or(received);
-        while received.div_euclid(TICK_MS) > tick.div_euclid(TICK_MS) {
-            tick = (tick.div_euclid(TICK_MS) + 1) * TICK_MS;
-            detector.evaluate(Timestamp::from_unix_ms(tick - 1));
+    for (received, record) in records {
+        let received = received.unix_ms();
+        let mut now = clock.unwrap_or(received);
+        while received.div_euclid(tick_ms) > now.div_euclid(tick_ms) {
+            now = (now.div_euclid(tick_ms) + 1) * tick_ms;
+            detector.evaluate(Timestamp::from_unix_ms(now - 1));
         }
-        clock = Some(tick.max(received));
-        if row.is_chain()
-            && let Ok(record) = row.into_record()
-        {
+        clock = Some(now.max(received));
+        if let Some(record) = record {
             detector.ingest(record);
         }
     }
@@ -78,5 +93,5 @@ pub fn run_with_presence(
     }
     let mut incidents: Vec<Incident> = detector.incidents().cloned().collect();
     incidents.sort_by(|a, b| (a.detected_at, &a.id).cmp(&(b.detected_at, &b.id)));
-    Ok(Output { incidents })
+    Output { incidents }
 }

@@ -206,6 +206,7 @@ impl Topology {
             utc_offset_min: self.utc_offset_min,
             operators,
             gateways: self.transits.iter().map(gateway).collect(),
+            ..CountryProfile::unknown(self.country)
         }
     }
 }

@@ -99,7 +99,7 @@ impl Core {
         }
         let mut clusters: Vec<Cluster> = Vec::new();
         for (target, cells) in by_target {
-            for group in runs(target, cells) {
+            for group in runs(target, cells, self.stretch(JOIN_MS)) {
                 self.place(&mut clusters, group);
             }
         }
@@ -128,7 +128,7 @@ impl Core {
         let are_young = one.is_open() && other.is_open() && gap <= self.base_ms;
         let are_together =
             shares_tag || are_young || overlap(one.span(self.now), other.span(self.now)) >= MIN_OVERLAP;
-        if gap > JOIN_MS || !are_together {
+        if gap > self.stretch(JOIN_MS) || !are_together {
             return false;
         }
         one.targets()
@@ -164,12 +164,12 @@ impl Core {
 }
 
 /// Splits a target's cells where two beginnings lie far apart.
-fn runs(target: TargetNo, mut cells: Vec<(FamilyNo, &Alarm)>) -> Vec<Cluster> {
+fn runs(target: TargetNo, mut cells: Vec<(FamilyNo, &Alarm)>, reach: Ms) -> Vec<Cluster> {
     cells.sort_by_key(|(family, alarm)| (alarm.onset, *family));
     let mut groups: Vec<Cluster> = Vec::new();
     let mut last: Option<Ms> = None;
     for (family, alarm) in cells {
-        if last.is_none_or(|last| alarm.onset - last > JOIN_MS) {
+        if last.is_none_or(|last| alarm.onset - last > reach) {
             groups.push(Cluster::default());
         }
         last = Some(alarm.onset);

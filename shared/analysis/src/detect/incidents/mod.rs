@@ -180,7 +180,7 @@ impl Core {
 
     fn is_long_closed(&self, id: &IncidentId) -> bool {
         let closed = self.incidents.marks.get(id).and_then(|marks| marks.closed);
-        closed.is_some_and(|closed| self.now - closed > REOPEN_MS)
+        closed.is_some_and(|closed| self.now - closed > self.stretch(REOPEN_MS))
     }
 
     /// Gives every cluster the oldest incident that its cells belong to; the larger cluster goes on with it.
@@ -217,6 +217,8 @@ impl Core {
         let is_firm = statement.posterior.exists() >= PUBLISH_SCORE;
         let is_settled =
             if self.is_live() { is_firm && self.is_settled(cluster, &statement) } else { is_long };
+        let is_settled = is_settled
+            || (is_firm && self.is_seen_again(&statement.families, &statement.targets, cluster.onset()));
         let is_over = statement.end.is_some();
         let is_claim = !self.is_live() || statement.verdict != Verdict::InsufficientData;
         if was_confirmed || (is_settled && !(is_over && self.is_live())) {

@@ -55,7 +55,8 @@ impl Core {
             let is_failing =
                 run.len() >= least && share(run.iter().map(|e| e.class.is_anomaly())) >= CLEAR_RUN;
             let is_fine = self.is_selective((family, target), first)
-                && self.store.is_control_fine(target, first, self.now)
+                && (self.store.is_control_fine(target, first, self.now)
+                    || self.is_fine_elsewhere((family, target), first))
                 && !self.is_standing(family, target);
             if is_failing && is_fine && is_known {
                 self.raise_weak((family, target), first, Strength::Sparse);

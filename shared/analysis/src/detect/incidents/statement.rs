@@ -85,7 +85,11 @@ impl Core {
         let mut statement = Statement {
             verdict,
             status: Status::Suspected,
-            confidence: confidence(verdict, &posterior),
+            confidence: match verdict {
+                // Nobody can be asked to close the question of who else blocks.
+                Verdict::IspBlock if self.is_anonymous() => posterior.one + posterior.several,
+                _ => confidence(verdict, &posterior),
+            },
             onsets: BTreeMap::new(),
             onset: span.0,
             ends: BTreeMap::new(),
@@ -107,6 +111,14 @@ impl Core {
         self.state_times(&mut statement, cluster);
         self.state_mechanisms(&mut statement);
         statement
+    }
+
+    /// Returns the time in which the beginning of a network's block is looked for, around its alarm.
+    fn onset_span(&self, network: (FamilyNo, &[TargetNo]), alarm: Ms) -> (Ms, Ms) {
+        let usual = alarm - self.stretch(BEFORE_MS);
+        // Among sparse votes what comes after the alarm may be the next day's session.
+        let after = if self.is_anonymous() { 0 } else { AFTER_MS };
+        (self.onset_from(network, usual), alarm + after)
     }
 
     /// Says for every network that was ever heard what its agents say of the targets.
@@ -164,7 +176,7 @@ impl Core {
             let alarms = cluster.cells.iter().filter(|((other, _), _)| other == family);
             let alarms: Vec<_> = alarms.map(|(_, alarm)| alarm).collect();
             let at = alarms.iter().map(|alarm| alarm.at).min().unwrap_or_else(|| cluster.raised_at());
-            let entries = self.pooled(*family, &own, (at - BEFORE_MS, at + AFTER_MS));
+            let entries = self.pooled(*family, &own, self.onset_span((*family, &own), at));
             if let Some(change) = changepoint::find(&points(&entries), Turn::Onset) {
                 statement.onsets.insert(*family, change);
             }

@@ -66,7 +66,8 @@ impl Core {
     }
 
     fn is_national(&self, blocked: &BTreeSet<FamilyNo>, stances: &BTreeMap<FamilyNo, Stance>) -> bool {
-        let testable = self.testable(stances);
+        let testable =
+            if self.is_anonymous() { self.world.heard().collect() } else { self.testable(stances) };
         let users = |families: &BTreeSet<FamilyNo>| families.iter().map(|f| self.share_of(*f)).sum::<f64>();
         let covered = users(&testable);
         blocked.len() >= NATIONAL_LEAST

@@ -82,9 +82,14 @@ impl Core {
             agents.extend(entries.iter().filter(|entry| entry.class.is_anomaly()).map(|entry| entry.agent));
         }
         match agents.len() {
-            0 | 1 => "one agent".to_owned(),
-            number => format!("{number} agents"),
+            0 | 1 => format!("one {}", self.voters().trim_end_matches('s')),
+            number => format!("{number} {}", self.voters()),
         }
+    }
+
+    /// Names those who measured.
+    fn voters(&self) -> &'static str {
+        if self.is_anonymous() { "anonymous votes" } else { "agents" }
     }
 
     fn service_names(&self, statement: &Statement) -> Vec<String> {
@@ -112,9 +117,9 @@ impl Core {
             Timestamp::from_unix_ms((at.unix_ms() + self.utc_offset_ms).div_euclid(1000) * 1000).to_string();
         let text = local.trim_end_matches('Z').replace('T', " ");
         let minutes = self.utc_offset_ms / 60_000;
-        match (self.world.country.to_string().as_str(), minutes) {
-            ("PK", 300) => format!("{text} PKT"),
-            (_, 0) => format!("{text} UTC"),
+        match (&self.time_zone, minutes) {
+            (Some(zone), _) => format!("{text} {zone}"),
+            (None, 0) => format!("{text} UTC"),
             _ => format!("{text} UTC{:+03}:{:02}", minutes / 60, (minutes % 60).abs()),
         }
     }
@@ -210,8 +215,9 @@ impl Core {
         let bad = entries.iter().filter(|entry| entry.class.is_anomaly()).count();
         let means = statement.mechanism_by_family.get(&family).map_or("", |class| mechanism_words(*class));
         let when = statement.onsets.get(&family).map_or(String::new(), |change| self.interval(change));
+        let voters = self.voters();
         format!(
-            "{}: {} of {} agents fail, {bad} of {} results{means}{when}",
+            "{}: {} of {} {voters} fail, {bad} of {} results{means}{when}",
             self.family_name(self.world.families[family].asn),
             votes.bad,
             votes.agents,
