@@ -10,8 +10,8 @@ use crate::output::{counted, print};
 use crate::trouble::{Exit, Trouble};
 use anyhow::{Context, Result};
 use faultline_analysis::replay::ooni::Gathered;
-use faultline_analysis::replay::{Row, Topology};
-use serde::{Deserialize, Serialize};
+use faultline_analysis::replay::{Heartbeat, Row, Topology, run_with_presence};
+use serde::Serialize;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,6 @@ pub(super) fn run(arguments: &ReplayArguments) -> Result<()> {
     }
     let dir = arguments.dir.as_deref().unwrap_or(Path::new("."));
     let topology = read_topology(dir)?;
-    let beats = count_heartbeats(dir)?;
     let path = find(dir, "measurements.jsonl")?.ok_or_else(|| {
         Trouble::new(
             Exit::Data,
@@ -33,15 +32,17 @@ pub(super) fn run(arguments: &ReplayArguments) -> Result<()> {
         )
     })?;
     let mut lines = Lines::<Row>::open(&path)?;
-    let output = faultline_analysis::replay::run(&topology, &mut lines)
+    let mut beats = find(dir, "heartbeats.jsonl")?.map(|path| Lines::<Heartbeat>::open(&path)).transpose()?;
+    let output = run_with_presence(&topology, &mut lines, beats.iter_mut().flatten())
         .map_err(|e| Trouble::new(Exit::Data, "topology.json cannot be used").source(e))?;
     lines.finish()?;
+    beats.as_mut().map(Lines::finish).transpose()?;
     write(&arguments.out, &output)?;
-    let skipped = lines.raw.bad;
+    let skipped = lines.raw.bad + beats.as_ref().map_or(0, |beats| beats.raw.bad);
     anstream::eprintln!(
         "{}, {}, {}{}",
         counted(lines.raw.good, "measurement"),
-        counted(beats, "heartbeat"),
+        counted(beats.as_ref().map_or(0, |beats| beats.raw.good), "heartbeat"),
         counted(output.incidents.len() as u64, "incident"),
         if skipped == 0 { String::new() } else { format!("; {} skipped", counted(skipped, "bad line")) }
     );
@@ -148,22 +149,4 @@ fn read_topology(dir: &Path) -> Result<Topology, Trouble> {
     let mut file = open(&path)?.take(MAX_TOPOLOGY_BYTES);
     file.read_to_string(&mut text).map_err(|e| bad(&e))?;
     serde_json::from_str(&text).map_err(|e| bad(&e))
-}
-
-/// One line of `heartbeats.jsonl`.
-#[derive(Deserialize)]
-struct Heartbeat {
-    #[serde(rename = "agent_id")]
-    _agent: faultline_model::AgentId,
-    #[serde(rename = "at")]
-    _at: faultline_model::Timestamp,
-}
-
-/// Reads the heartbeats through; no verdict of this version uses them, but a damaged file is reported.
-fn count_heartbeats(dir: &Path) -> Result<u64, Trouble> {
-    let Some(path) = find(dir, "heartbeats.jsonl")? else { return Ok(0) };
-    let mut lines = Lines::<Heartbeat>::open(&path)?;
-    let count = lines.by_ref().count() as u64;
-    lines.finish()?;
-    Ok(count)
 }
