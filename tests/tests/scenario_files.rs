@@ -156,6 +156,41 @@ const BAD: &[(&str, &str, &str, &str, &str)] = &[
     ("title = \"Surf Safely\"", "inside = \"Nowhere\"", "inside", "inside", "no [[provider]] or [[hosting]]"),
     ("title = \"Surf Safely\"", "inside = \"Forges\"", "address", "address", "where the site stands"),
     ("title = \"Surf Safely\"", "canary = true", "host", "canary", "within the country"),
+    ("how = \"sni_drop\"", "how = \"throttle\"", "throttle", "rate_kbit_s", "missing"),
+    ("how = \"sni_drop\"", "how = \"throttle\"\nrate_kbit_s = 8", "rate_kbit_s", "rate_kbit_s", "between 16"),
+    (
+        "how = \"sni_drop\"",
+        "how = \"sni_drop\"\nrate_kbit_s = 64",
+        "rate_kbit_s",
+        "rate_kbit_s",
+        "only throttle",
+    ),
+    ("how = \"sni_drop\"", "how = \"congestion\"", "congestion", "loss_percent", "missing"),
+    (
+        "how = \"sni_drop\"",
+        "how = \"congestion\"\nloss_percent = 101",
+        "loss_percent",
+        "loss_percent",
+        "between 0",
+    ),
+    ("how = \"sni_drop\"", "how = \"sni_drop\"\ndelay_ms = 1", "delay_ms", "delay_ms", "only congestion"),
+    ("how = \"sni_drop\"", "how = \"http_reset\"\npage = \"x\"", "page", "page", "only http_blockpage"),
+    ("how = \"sni_drop\"", "how = \"captive_portal\"", "captive_portal", "how", "on one line"),
+    ("how = \"sni_drop\"", "how = \"geo_block\"", "geo_block", "how", "belong together"),
+    (
+        "how = \"site_down\"\nmode = \"refuse\"",
+        "how = \"geo_block\"\nstatus = 404",
+        "status",
+        "status",
+        "403 or 451",
+    ),
+    (
+        "how = \"sni_drop\"",
+        "how = \"bad_certificate\"\naddress = \"9.9.9.9\"",
+        "9.9.9.9",
+        "address",
+        "no [[site]]",
+    ),
 ];
 
 #[test]

@@ -153,6 +153,7 @@ impl Country {
                 let inside = self.scenario.domestic();
                 let mut config = middlebox::Config::new(Default::default(), inside, self.seed(gateway.asn));
                 config.outward_only = true;
+                config.six = self.scenario.six;
                 let (name, namespace) =
                     (format!("middlebox of {}", gateway.name), netns::gateway(gateway.asn));
                 self.start(part, &name, &namespace, &Role::Middlebox(config)).await?;
@@ -168,7 +169,8 @@ impl Country {
             .map_err(|e| InsideError::Write(self.roots.clone(), e))?;
         if !orders(&self.scenario, Part::Sites, 0).is_empty() {
             let all = vec![super::addresses::Prefix::ALL];
-            let config = middlebox::Config::new(Default::default(), all, self.scenario.seed);
+            let mut config = middlebox::Config::new(Default::default(), all, self.scenario.seed);
+            config.six = self.scenario.six;
             self.start(Part::Sites, "sites' middlebox", netns::OUTSIDE, &Role::Middlebox(config)).await?;
         }
         Ok(())
@@ -191,6 +193,7 @@ impl Country {
         let mut config =
             middlebox::Config::new(provider.line, vec![provider.prefix], self.seed(provider.asn));
         config.near = vec![provider.resolver, provider.router];
+        config.six = self.scenario.six;
         let name = format!("middlebox of {}", provider.name);
         self.start(part, &name, &namespace, &Role::Middlebox(config)).await
     }

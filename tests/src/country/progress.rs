@@ -133,9 +133,22 @@ pub fn sentence(scenario: &Scenario, rule: &Rule) -> String {
         Who::Site => "the site".to_owned(),
         Who::Coordinator => "the coordinator".to_owned(),
     };
-    let how = match rule.how {
+    let how = match &rule.how {
         How::DnsForge(Some(address)) => format!("DNS forged to {address}"),
         How::DnsForge(None) => "DNS denies the name".to_owned(),
+        How::DnsInject(Some(address)) => format!("DNS answered with {address} on the path"),
+        How::DnsInject(None) => "DNS denied on the path".to_owned(),
+        How::HttpReset => "HTTP reset by host".to_owned(),
+        How::HttpBlockpage(_) => "HTTP answered with a block page".to_owned(),
+        How::QuicDrop => "QUIC vanishes".to_owned(),
+        How::Throttle(rate) => format!("slowed to {rate} kbit/s"),
+        How::Congestion(line) => {
+            let (delay, loss) = (line.delay_ms, line.loss_percent);
+            format!("congested: {delay} ms more, {loss} % lost")
+        }
+        How::BadCertificate(_) => "a wrong certificate".to_owned(),
+        How::CaptivePortal(_) => "a captive portal answers everything".to_owned(),
+        How::GeoBlock(status) => format!("refuses the country with status {status}"),
         How::AddressDrop => "packets to the addresses vanish".to_owned(),
         How::AddressRefuse => "connections are refused".to_owned(),
         How::SniReset => "TLS reset by server name".to_owned(),

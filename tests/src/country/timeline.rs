@@ -4,7 +4,7 @@
 //! A part gets its orders as one JSON line on standard input, once the start is known.
 
 use super::addresses::Prefix;
-use super::scenario::{How, Rule, Scenario, Who, Whom, is_under};
+use super::scenario::{How, Line, Rule, Scenario, Who, Whom, is_under};
 use faultline_model::{Asn, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
@@ -23,10 +23,12 @@ pub enum Part {
 }
 
 /// How an order is carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Act {
     /// The resolver answers this address, or that there is no such name.
     Forge(Option<Ipv4Addr>),
+    /// The same on the path, before the true answer.
+    Inject(Option<Ipv4Addr>),
     /// Packets vanish.
     Drop,
     /// Connections are refused.
@@ -35,6 +37,20 @@ pub enum Act {
     SniReset,
     /// Connections' packets vanish once their ClientHello names the host.
     SniDrop,
+    /// Connections are reset once their HTTP request names the host.
+    HostReset,
+    /// HTTP requests that name the host are answered with a page of this text.
+    HostPage(String),
+    /// Datagrams to and from port 443 vanish.
+    QuicDrop,
+    /// Each direction of a connection carries so many kilobits a second.
+    Throttle(u32),
+    /// Packets are delayed and lost.
+    Congest(Line),
+    /// TLS connections lead to this address instead.
+    Impostor(Ipv4Addr),
+    /// Every name and every connection leads to this address.
+    Portal(Ipv4Addr),
     /// A site answers visitors from the country with this status.
     GeoBlock(u16),
     /// A site presents somebody else's certificate.
@@ -42,7 +58,7 @@ pub enum Act {
 }
 
 /// One rule with its moments.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Order {
     /// First moment, Unix milliseconds.
     pub from_ms: i64,
@@ -117,8 +133,12 @@ fn order(scenario: &Scenario, rule: &Rule, part: Part, start_ms: i64) -> Option<
         (Part::Sites, Who::Site) => Vec::new(),
         _ => return None,
     };
-    let act = act(&rule.how)?;
-    let (hosts, addresses) = subjects(scenario, &rule.whom);
+    let act = act(rule)?;
+    let (hosts, mut addresses) = subjects(scenario, &rule.whom);
+    if let (Act::Throttle(_), Whom::Named { addresses: given, .. }) = (&act, &rule.whom) {
+        // A host is slowed down by its name, so that others at its address are not.
+        addresses.clone_from(given);
+    }
     let reach = match rule.whom {
         Whom::Everything => Reach::Everything,
         Whom::Foreign => Reach::Foreign(scenario.domestic()),
@@ -129,13 +149,23 @@ fn order(scenario: &Scenario, rule: &Rule, part: Part, start_ms: i64) -> Option<
 }
 
 /// Returns what the parts of the country do for a rule; `None` when it is carried out by the run.
-const fn act(how: &How) -> Option<Act> {
-    Some(match how {
+fn act(rule: &Rule) -> Option<Act> {
+    Some(match &rule.how {
         How::DnsForge(address) => Act::Forge(*address),
+        How::DnsInject(address) => Act::Inject(*address),
         How::AddressDrop | How::Blackhole | How::SiteGone => Act::Drop,
         How::AddressRefuse | How::SiteRefuses => Act::Refuse,
         How::SniReset => Act::SniReset,
         How::SniDrop => Act::SniDrop,
+        How::HttpReset => Act::HostReset,
+        How::HttpBlockpage(page) => Act::HostPage(page.clone()),
+        How::QuicDrop => Act::QuicDrop,
+        How::Throttle(rate) => Act::Throttle(*rate),
+        How::Congestion(line) => Act::Congest(*line),
+        How::BadCertificate(Some(address)) => Act::Impostor(*address),
+        How::BadCertificate(None) => Act::BadCertificate,
+        How::CaptivePortal(address) => Act::Portal(*address),
+        How::GeoBlock(status) => Act::GeoBlock(*status),
         How::PowerCut | How::CoordinatorDown => return None,
     })
 }

@@ -125,6 +125,10 @@ enum Kind {
     /// Our own side is down.
     Coordinator,
     SiteDown,
+    /// The site refuses the country.
+    Refusal,
+    Throttling,
+    Congestion,
 }
 
 fn incidents(scenario: &Scenario, start: Timestamp) -> Vec<TrueIncident> {
@@ -166,7 +170,12 @@ fn incidents(scenario: &Scenario, start: Timestamp) -> Vec<TrueIncident> {
 
 fn effect<'a>(scenario: &'a Scenario, rule: &'a Rule) -> Option<Effect<'a>> {
     let kind = match (&rule.how, &rule.whom) {
-        (How::SiteGone | How::SiteRefuses, _) => Kind::SiteDown,
+        // Agents do not measure QUIC, and clients fall back from it without a word.
+        (How::QuicDrop, _) => return None,
+        (How::SiteGone | How::SiteRefuses | How::BadCertificate(None), _) => Kind::SiteDown,
+        (How::GeoBlock(_), _) => Kind::Refusal,
+        (How::Throttle(_), _) => Kind::Throttling,
+        (How::Congestion(_), _) => Kind::Congestion,
         (How::CoordinatorDown, _) => Kind::Coordinator,
         (_, Whom::Coordinator) => Kind::Channel,
         (How::Blackhole | How::PowerCut, _) | (_, Whom::Everything | Whom::Foreign) => Kind::Outage,
@@ -188,7 +197,12 @@ fn effect<'a>(scenario: &'a Scenario, rule: &'a Rule) -> Option<Effect<'a>> {
     });
     let asns: BTreeSet<Asn> = asns.map(|provider| provider.asn).collect();
     let mut targets: BTreeSet<String> = meant.iter().map(|l| l.target.as_str().to_owned()).collect();
-    let about_targets = matches!(kind, Kind::Block | Kind::SiteDown);
+    let is_whole = matches!(rule.whom, Whom::Everything | Whom::Foreign);
+    let about_targets = match kind {
+        Kind::Block | Kind::SiteDown | Kind::Refusal => true,
+        Kind::Throttling | Kind::Congestion => !is_whole,
+        Kind::Outage | Kind::Channel | Kind::Coordinator => false,
+    };
     if (asns.is_empty() && kind != Kind::Coordinator) || (about_targets && targets.is_empty()) {
         return None;
     }
@@ -242,6 +256,15 @@ fn incident(scenario: &Scenario, start: Timestamp, index: usize, group: &[Effect
 const fn way(how: &How) -> &'static str {
     match how {
         How::DnsForge(_) => "dns_forge",
+        How::DnsInject(_) => "dns_inject",
+        How::HttpReset => "http_reset",
+        How::HttpBlockpage(_) => "http_blockpage",
+        How::QuicDrop => "quic_drop",
+        How::Throttle(_) => "throttle",
+        How::Congestion(_) => "congestion",
+        How::BadCertificate(_) => "bad_certificate",
+        How::CaptivePortal(_) => "captive_portal",
+        How::GeoBlock(_) => "geo_block",
         How::AddressDrop => "address_drop",
         How::AddressRefuse => "address_refuse",
         How::SniReset => "sni_reset",
@@ -258,6 +281,9 @@ fn verdict(scenario: &Scenario, group: &[Effect<'_>], asns: &BTreeSet<Asn>) -> V
     let all = meant.len() == scenario.providers.len() && meant.len() > 1;
     match group[0].kind {
         Kind::SiteDown => Verdict::TargetOutage,
+        Kind::Refusal => Verdict::GeoBlock,
+        Kind::Throttling => Verdict::Throttling,
+        Kind::Congestion => Verdict::TechnicalFailure,
         Kind::Coordinator => Verdict::CoordinatorOutage,
         Kind::Channel => Verdict::ControlChannelBlock,
         Kind::Outage => outage(scenario, group, &meant, all),

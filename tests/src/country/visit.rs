@@ -9,8 +9,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use serde::{Deserialize, Serialize};
 use std::io::{Error, ErrorKind};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -29,9 +29,11 @@ pub struct Visit {
     /// Certificates to trust, PEM.
     pub roots: PathBuf,
     /// Connects to this address instead of resolving the name.
-    pub address: Option<Ipv4Addr>,
+    pub address: Option<IpAddr>,
     /// Asks this resolver instead of the system's.
-    pub resolver: Option<Ipv4Addr>,
+    pub resolver: Option<IpAddr>,
+    /// Looks for an IPv6 address instead of an IPv4 address.
+    pub six: bool,
     /// Sends that many bytes of the first flight first, and the rest as a segment of its own.
     pub split: Option<usize>,
     /// Deadline of every step.
@@ -46,9 +48,11 @@ pub struct Visited {
     /// How: `timeout`, `reset`, `refused`, `no such name`, or the error's text.
     pub error: Option<String>,
     /// The address that was connected to.
-    pub address: Option<Ipv4Addr>,
+    pub address: Option<IpAddr>,
     /// How long connecting took, milliseconds.
     pub connect_ms: Option<f64>,
+    /// How long all of it took, milliseconds.
+    pub total_ms: Option<f64>,
     /// The first line of the answer.
     pub status: Option<String>,
     /// How many bytes of the answer came.
@@ -58,10 +62,12 @@ pub struct Visited {
 /// Visits a page.
 pub async fn visit(visit: &Visit) -> Visited {
     let mut visited = Visited::default();
+    let begun = Instant::now();
     if let Err((step, error)) = steps(visit, &mut visited).await {
         visited.failed = Some(step.to_owned());
         visited.error = Some(word(&error));
     }
+    visited.total_ms = Some(begun.elapsed().as_secs_f64() * 1000.0);
     visited
 }
 
@@ -71,7 +77,9 @@ async fn steps(visit: &Visit, visited: &mut Visited) -> Result<(), Failed> {
     let host = visit.url.host_str().unwrap_or_default();
     let address = match visit.address {
         Some(address) => address,
-        None => ask::resolve(visit.resolver, host, visit.patience).await.map_err(|e| ("dns", e))?,
+        None => {
+            ask::resolve(visit.resolver, host, visit.six, visit.patience).await.map_err(|e| ("dns", e))?
+        }
     };
     visited.address = Some(address);
     let port = visit.url.port_or_known_default().unwrap_or(443);
@@ -83,7 +91,7 @@ async fn steps(visit: &Visit, visited: &mut Visited) -> Result<(), Failed> {
     let answer = if visit.url.scheme() == "http" {
         within(visit.patience, fetch(tcp, &visit.url)).await.map_err(|e| ("http", e))?
     } else {
-        let connector = connector(visit).map_err(|e| ("tls", e))?;
+        let connector = connector(&visit.roots).map_err(|e| ("tls", e))?;
         let name = ServerName::try_from(host.to_owned()).map_err(|e| ("tls", Error::other(e)))?;
         let tcp = Halved { tcp, first: visit.split };
         let tls = within(visit.patience, connector.connect(name, tcp)).await.map_err(|e| ("tls", e))?;
@@ -109,9 +117,13 @@ fn word(error: &Error) -> String {
     }
 }
 
-fn connector(visit: &Visit) -> Result<TlsConnector, Error> {
+/// Returns a TLS client that trusts the certificates in a file.
+///
+/// # Errors
+/// Fails when the file has none.
+pub fn connector(roots_file: &Path) -> Result<TlsConnector, Error> {
     let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(&visit.roots).map_err(Error::other)? {
+    for certificate in CertificateDer::pem_file_iter(roots_file).map_err(Error::other)? {
         roots.add(certificate.map_err(Error::other)?).map_err(Error::other)?;
     }
     let config = rustls::ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))

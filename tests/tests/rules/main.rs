@@ -3,6 +3,7 @@
 
 mod cuts;
 mod domestic;
+mod ways;
 
 use faultline_tests::country::launch::namespace_options;
 use faultline_tests::country::netns;
@@ -45,10 +46,15 @@ fn play(file: &str, steps: &[(&str, &str)]) -> Vec<String> {
     for (name, tool) in steps {
         let (namespace, resolver) = place(&scenario, name);
         let (tool, arguments) = tool.split_once(' ').expect("a tool and what it is for");
-        let given =
-            if arguments.contains("--resolver") { String::new() } else { format!("--resolver {resolver}") };
+        let mut given = String::new();
+        if !arguments.contains("--resolver") {
+            given.push_str(&format!("--resolver {resolver} "));
+        }
+        if !arguments.contains("--patience-ms") {
+            given.push_str(&format!("--patience-ms {PATIENCE_MS}"));
+        }
         script.push_str(&format!(
-            "nsenter --net=/run/netns/{namespace} -- {COUNTRY} {tool} --patience-ms {PATIENCE_MS} {given} {arguments}\n"
+            "nsenter --net=/run/netns/{namespace} -- {COUNTRY} {tool} {given} {arguments}\n"
         ));
     }
     let mut command = Command::new(COUNTRY);

@@ -6,6 +6,7 @@
 
 use super::hello::{self, Hello};
 use super::packet::{FIN, RST, SYN, Segment};
+use super::request;
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -16,9 +17,11 @@ const MAX_HELLO: usize = 16 * 1024;
 const MAX_FLOWS: usize = 65_536;
 const IDLE: Duration = Duration::from_secs(120);
 
-/// A connection, from the client's side.
+/// A connection, or an exchange of datagrams, from the client's side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FlowKey {
+    /// It goes over IPv6.
+    pub six: bool,
     /// The client.
     pub client: (Ipv4Addr, u16),
     /// The server.
@@ -38,7 +41,18 @@ enum State {
 #[derive(Debug)]
 struct Flow {
     state: State,
+    /// The server's name, once it is known.
+    name: Option<String>,
     seen: Instant,
+}
+
+/// What the first bytes of a connection name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// The server.
+    pub name: String,
+    /// It stands in an HTTP request, not in a ClientHello.
+    pub in_clear: bool,
 }
 
 /// The connections that a middlebox knows.
@@ -47,24 +61,25 @@ pub struct Flows(HashMap<FlowKey, Flow>);
 
 impl Flows {
     /// Takes note of a client's segment; returns the server's name when this segment completes it.
-    pub fn client_segment(&mut self, key: FlowKey, segment: &Segment<'_>, now: Instant) -> Option<String> {
+    pub fn client_segment(&mut self, key: FlowKey, segment: &Segment<'_>, now: Instant) -> Option<Named> {
         if segment.flags & SYN != 0 {
             self.make_room(now);
             let next = segment.sequence.wrapping_add(1);
             let state = State::Listening { next, stream: Vec::new(), early: BTreeMap::new() };
-            self.0.insert(key, Flow { state, seen: now });
+            self.0.insert(key, Flow { state, name: None, seen: now });
             return None;
         }
         let flow = self.0.get_mut(&key)?;
         flow.seen = now;
-        let heard = listen(&mut flow.state, segment);
+        let (heard, in_clear) = listen(&mut flow.state, segment);
         let ends = segment.flags & (FIN | RST) != 0 && !matches!(flow.state, State::Doomed);
         match heard {
             Hello::Incomplete => {}
             Hello::Nameless => flow.state = State::Passing,
             Hello::Names(name) => {
                 flow.state = State::Passing;
-                return Some(name);
+                flow.name = Some(name.clone());
+                return Some(Named { name, in_clear });
             }
         }
         if ends {
@@ -75,13 +90,19 @@ impl Flows {
 
     /// Lets a connection's packets vanish from now on.
     pub fn doom(&mut self, key: FlowKey, now: Instant) {
-        self.0.insert(key, Flow { state: State::Doomed, seen: now });
+        self.0.insert(key, Flow { state: State::Doomed, name: None, seen: now });
     }
 
     /// Says whether a connection's packets vanish.
     #[must_use]
     pub fn is_doomed(&self, key: &FlowKey) -> bool {
         self.0.get(key).is_some_and(|flow| matches!(flow.state, State::Doomed))
+    }
+
+    /// Returns the server's name, once the connection's first bytes have told it.
+    #[must_use]
+    pub fn name(&self, key: &FlowKey) -> Option<&str> {
+        self.0.get(key)?.name.as_deref()
     }
 
     fn make_room(&mut self, now: Instant) {
@@ -95,26 +116,27 @@ impl Flows {
     }
 }
 
-fn listen(state: &mut State, segment: &Segment<'_>) -> Hello {
-    let State::Listening { next, stream, early } = state else { return Hello::Incomplete };
+/// Reads on; the flag says that the bytes are no TLS.
+fn listen(state: &mut State, segment: &Segment<'_>) -> (Hello, bool) {
+    let State::Listening { next, stream, early } = state else { return (Hello::Incomplete, false) };
     if segment.payload.is_empty() {
-        return Hello::Incomplete;
+        return (Hello::Incomplete, false);
     }
     let ahead = segment.sequence.wrapping_sub(*next);
     if ahead < u32::MAX / 2 && ahead as usize + segment.payload.len() > MAX_HELLO {
-        return Hello::Nameless;
+        return (Hello::Nameless, false);
     }
     early.insert(segment.sequence, segment.payload.to_vec());
     while let Some(piece) = take_next(early, *next) {
         *next = next.wrapping_add(u32::try_from(piece.len()).unwrap_or(0));
         stream.extend_from_slice(&piece);
     }
-    if stream.is_empty() {
-        return Hello::Incomplete;
-    }
-    match hello::read(stream) {
-        Hello::Incomplete if stream.len() >= MAX_HELLO => Hello::Nameless,
-        other => other,
+    let Some(first) = stream.first() else { return (Hello::Incomplete, false) };
+    let in_clear = first.is_ascii_uppercase();
+    let heard = if in_clear { request::read(stream) } else { hello::read(stream) };
+    match heard {
+        Hello::Incomplete if stream.len() >= MAX_HELLO => (Hello::Nameless, in_clear),
+        other => (other, in_clear),
     }
 }
 
@@ -136,19 +158,36 @@ mod tests {
     use super::super::packet::ACK;
     use super::*;
 
-    const KEY: FlowKey =
-        FlowKey { client: (Ipv4Addr::new(1, 1, 1, 1), 40000), server: (Ipv4Addr::new(2, 2, 2, 2), 443) };
+    const KEY: FlowKey = FlowKey {
+        six: false,
+        client: (Ipv4Addr::new(1, 1, 1, 1), 40000),
+        server: (Ipv4Addr::new(2, 2, 2, 2), 443),
+    };
 
     fn segment(sequence: u32, flags: u8, payload: &[u8]) -> Segment<'_> {
         Segment { source: 40000, destination: 443, sequence, acknowledged: 1, flags, payload }
     }
 
     /// Feeds pieces `(offset, bytes)` of a connection whose first number is close to the wrap.
-    fn feed(pieces: &[(usize, &[u8])]) -> Vec<Option<String>> {
+    fn feed(pieces: &[(usize, &[u8])]) -> Vec<Option<Named>> {
         let (mut flows, now, first) = (Flows::default(), Instant::now(), u32::MAX - 200);
         flows.client_segment(KEY, &segment(first.wrapping_sub(1), SYN, &[]), now);
         let at = |offset: usize| first.wrapping_add(u32::try_from(offset).expect("small"));
         pieces.iter().map(|(o, bytes)| flows.client_segment(KEY, &segment(at(*o), ACK, bytes), now)).collect()
+    }
+
+    fn named(name: &str) -> Option<Named> {
+        Some(Named { name: name.to_owned(), in_clear: false })
+    }
+
+    #[test]
+    fn a_request_names_its_host_and_is_remembered_by_it() {
+        let request = b"GET / HTTP/1.1\r\nHost: x.com\r\n\r\n";
+        assert_eq!(feed(&[(0, request)]), [Some(Named { name: "x.com".to_owned(), in_clear: true })]);
+        let (mut flows, now) = (Flows::default(), Instant::now());
+        flows.client_segment(KEY, &segment(0, SYN, &[]), now);
+        flows.client_segment(KEY, &segment(1, ACK, request), now);
+        assert_eq!(flows.name(&KEY), Some("x.com"));
     }
 
     #[test]
@@ -156,7 +195,7 @@ mod tests {
         let hello = client_hello("x.com");
         let half = 60;
         let heard = feed(&[(0, &hello[..half]), (half, &hello[half..])]);
-        assert_eq!(heard, [None, Some("x.com".to_owned())]);
+        assert_eq!(heard, [None, named("x.com")]);
     }
 
     #[test]
@@ -171,7 +210,7 @@ mod tests {
     #[test]
     fn a_connection_is_named_once_and_unknown_ones_never() {
         let hello = client_hello("x.com");
-        assert_eq!(feed(&[(0, &hello), (0, &hello)]), [Some("x.com".to_owned()), None]);
+        assert_eq!(feed(&[(0, &hello), (0, &hello)]), [named("x.com"), None]);
         let mut flows = Flows::default();
         assert_eq!(flows.client_segment(KEY, &segment(1, ACK, &hello), Instant::now()), None);
     }

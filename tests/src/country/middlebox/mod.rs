@@ -1,20 +1,24 @@
 //! A hop that every packet passes: it delays, loses, and does what a censor orders.
 //!
-//! Packets come from the kernel through NFQUEUE and get their verdict here; nothing is rewritten. Packets that a
-//! censor forges leave through a raw socket. One thread does all: while nothing is held it sleeps in the kernel
+//! Packets come from the kernel through NFQUEUE and get their verdict here; what a censor forges or leads elsewhere leaves through a raw socket. One thread does all: while nothing is held it sleeps in the kernel
 //! until a packet comes; while packets are held for their delay it wakes every half millisecond. Packets of one
 //! direction never overtake each other, so that jitter alone does not look like loss to TCP.
 
+mod divert;
 mod flow;
+mod forge;
 mod hello;
 mod judge;
+mod pace;
 mod packet;
+mod request;
 
-use super::addresses::Prefix;
+use super::addresses::{Prefix, six};
 use super::scenario::Line;
 use super::timeline::Standing;
-use judge::{Decision, Judge};
+use judge::{Decision, Judge, Ruling};
 use nfq::{Message, Queue, Verdict};
+use pace::Paces;
 use packet::Packet;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -22,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -50,6 +54,8 @@ pub struct Config {
     pub near: Vec<Ipv4Addr>,
     /// It acts only on what leaves.
     pub outward_only: bool,
+    /// Hosts have IPv6 addresses too.
+    pub six: bool,
     /// Seeds loss and jitter.
     pub seed: u64,
 }
@@ -66,6 +72,7 @@ impl Config {
             inside,
             near: Vec::new(),
             outward_only: false,
+            six: false,
             seed,
         }
     }
@@ -79,37 +86,53 @@ pub fn open(config: Config, standing: Standing) -> Result<Middlebox, Error> {
     let mut queue = Queue::open()?;
     queue.bind(config.queue)?;
     queue.set_queue_max_len(config.queue, QUEUE_LENGTH)?;
-    let raw = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(RAW)))?;
+    let raw = |domain| Socket::new(domain, Type::RAW, Some(Protocol::from(RAW)));
+    let raw_four = raw(Domain::IPV4)?;
+    let raw_six = if config.six { Some(raw(Domain::IPV6)?) } else { None };
     let judge = Judge {
         inside: config.inside.clone(),
         outward_only: config.outward_only,
+        six: config.six,
         flows: flow::Flows::default(),
+        diversions: divert::Diversions::default(),
     };
     let chance = StdRng::seed_from_u64(config.seed);
     Ok(Middlebox {
         queue,
-        raw,
+        raw_four,
+        raw_six,
         judge,
+        paces: Paces::default(),
         standing,
         chance,
         held: BTreeMap::new(),
-        last: [None; 2],
+        last: BTreeMap::new(),
         count: 0,
         config,
     })
 }
 
+/// A packet that waits.
+enum Held {
+    /// It waits in the kernel.
+    Message(Message),
+    /// It was made here.
+    Made(Vec<u8>),
+}
+
 /// A running middlebox.
 pub struct Middlebox {
     queue: Queue,
-    raw: Socket,
+    raw_four: Socket,
+    raw_six: Option<Socket>,
     judge: Judge,
+    paces: Paces,
     standing: Standing,
     chance: StdRng,
     /// Packets by due time and number; the number keeps packets of one moment apart and in order.
-    held: BTreeMap<(Instant, u64), Message>,
-    /// The last due time per direction.
-    last: [Option<Instant>; 2],
+    held: BTreeMap<(Instant, u64), Held>,
+    /// The last due time per direction and added delay: what is delayed alike keeps its order.
+    last: BTreeMap<(bool, u32), Instant>,
     count: u64,
     config: Config,
 }
@@ -136,47 +159,84 @@ impl Middlebox {
         let Some(packet) = Packet::parse(message.get_payload()) else {
             return self.finish(message, Verdict::Accept);
         };
-        let lost = self.chance.random::<f64>() * 100.0 < self.config.loss_percent;
-        if lost {
+        if self.is_lost(self.config.loss_percent) {
             return self.finish(message, Verdict::Drop);
         }
-        match self.standing.active(|orders| self.judge.decide(&packet, orders)) {
+        let is_near = self.config.near.contains(&packet.destination);
+        let ruling = self.standing.active(|orders| self.judge.decide(&packet, orders));
+        match &ruling.decision {
             Decision::Drop => self.finish(message, Verdict::Drop),
             Decision::Inject(packets) => {
-                for bytes in packets {
-                    self.inject(&bytes);
-                }
+                self.inject_all(packets);
                 self.finish(message, Verdict::Drop)
             }
-            Decision::Pass => {
-                let is_near = self.config.near.contains(&packet.destination);
-                let outward = self.judge.is_inside(packet.source);
-                if is_near || (self.config.delay_ms == 0 && self.config.jitter_ms == 0) {
-                    return self.finish(message, Verdict::Accept);
-                }
-                self.hold(message, outward);
-                Ok(())
+            Decision::Overtake(packets) => {
+                self.inject_all(packets);
+                self.send_on(Held::Message(message), &ruling, is_near)
             }
+            Decision::Pass => self.send_on(Held::Message(message), &ruling, is_near),
+            Decision::Rewrite(bytes) => {
+                let made = Held::Made(bytes.clone());
+                self.finish(message, Verdict::Drop)?;
+                self.send_on(made, &ruling, is_near)
+            }
+        }
+    }
+
+    fn is_lost(&mut self, percent: f64) -> bool {
+        percent > 0.0 && self.chance.random::<f64>() * 100.0 < percent
+    }
+
+    fn inject_all(&self, packets: &[Vec<u8>]) {
+        for bytes in packets {
+            self.inject(bytes);
         }
     }
 
     /// Sends a forged packet. One that cannot be sent is lost, as on a real line.
     fn inject(&self, bytes: &[u8]) {
         let Some(packet) = Packet::parse(bytes) else { return };
-        let to = SocketAddrV4::new(packet.destination, 0);
-        if let Err(error) = self.raw.send_to(bytes, &to.into()) {
+        let (socket, to) = match &self.raw_six {
+            Some(socket) if packet.six => (socket, IpAddr::V6(six(packet.destination))),
+            _ => (&self.raw_four, IpAddr::V4(packet.destination)),
+        };
+        if let Err(error) = socket.send_to(bytes, &SocketAddr::new(to, 0).into()) {
             eprintln!("middlebox: sending a forged packet to {to}: {error}");
         }
     }
 
-    fn hold(&mut self, message: Message, outward: bool) {
-        let jitter = self.chance.random_range(0.0..=f64::from(self.config.jitter_ms));
-        let delay = Duration::from_secs_f64((f64::from(self.config.delay_ms) + jitter) / 1000.0);
-        let last = &mut self.last[usize::from(outward)];
-        let due = (Instant::now() + delay).max(last.unwrap_or_else(Instant::now));
-        *last = Some(due);
+    /// Lets a packet go on, now or later; or never, when it is lost on the way.
+    fn send_on(&mut self, held: Held, ruling: &Ruling, is_near: bool) -> Result<(), Error> {
+        if self.is_lost(ruling.line.loss_percent) {
+            return self.lose(held);
+        }
+        let now = Instant::now();
+        let mut leaves = now;
+        if let Some((flow, kbit_s)) = ruling.limit {
+            let bytes = match &held {
+                Held::Message(message) => message.get_payload().len(),
+                Held::Made(bytes) => bytes.len(),
+            };
+            match self.paces.pass((flow, ruling.outward), bytes, kbit_s, now) {
+                Some(moment) => leaves = moment,
+                None => return self.lose(held),
+            }
+        }
+        let own = if is_near { (0, 0) } else { (self.config.delay_ms, self.config.jitter_ms) };
+        let (delay_ms, jitter_ms) = (own.0 + ruling.line.delay_ms, own.1 + ruling.line.jitter_ms);
+        if delay_ms == 0 && jitter_ms == 0 && leaves == now {
+            return self.let_go(held);
+        }
+        let jitter = self.chance.random_range(0.0..=f64::from(jitter_ms));
+        let mut due = leaves + Duration::from_secs_f64((f64::from(delay_ms) + jitter) / 1000.0);
+        if ruling.limit.is_none() {
+            let last = self.last.entry((ruling.outward, delay_ms)).or_insert(due);
+            due = due.max(*last);
+            *last = due;
+        }
         self.count += 1;
-        self.held.insert((due, self.count), message);
+        self.held.insert((due, self.count), held);
+        Ok(())
     }
 
     fn release(&mut self) -> Result<(), Error> {
@@ -184,10 +244,27 @@ impl Middlebox {
         while let Some(entry) = self.held.first_entry()
             && entry.key().0 <= now
         {
-            let message = entry.remove();
-            self.finish(message, Verdict::Accept)?;
+            let held = entry.remove();
+            self.let_go(held)?;
         }
         Ok(())
+    }
+
+    fn let_go(&mut self, held: Held) -> Result<(), Error> {
+        match held {
+            Held::Message(message) => self.finish(message, Verdict::Accept),
+            Held::Made(bytes) => {
+                self.inject(&bytes);
+                Ok(())
+            }
+        }
+    }
+
+    fn lose(&mut self, held: Held) -> Result<(), Error> {
+        match held {
+            Held::Message(message) => self.finish(message, Verdict::Drop),
+            Held::Made(_) => Ok(()),
+        }
     }
 
     fn finish(&mut self, mut message: Message, verdict: Verdict) -> Result<(), Error> {

@@ -211,10 +211,7 @@ impl Networks<'_, '_> {
         if let Some(given) = raw.agents.as_ref().filter(|_| agents > MAX_AGENTS) {
             self.notes.add(given.span().start, "agents", format!("at most {MAX_AGENTS} agents"));
         }
-        let loss_percent = raw.loss_percent.as_ref().map_or(0.0, |loss| *loss.get_ref());
-        if let Some(loss) = raw.loss_percent.as_ref().filter(|l| !(0.0..=100.0).contains(l.get_ref())) {
-            self.notes.add(loss.span().start, "loss_percent", "must lie between 0 and 100");
-        }
+        let loss_percent = percent(self.notes, raw.loss_percent.as_ref());
         let resolver = match &raw.resolver {
             Some(text) => public_address(self.notes, text, "resolver")?,
             None => prefix.at(53),
@@ -300,6 +297,15 @@ impl Networks<'_, '_> {
         self.prefixes.push(prefix);
         Some(prefix)
     }
+}
+
+/// Reads how many packets are lost.
+pub(super) fn percent(notes: &mut Notes<'_>, given: Option<&Spanned<f64>>) -> f64 {
+    let Some(given) = given else { return 0.0 };
+    if !(0.0..=100.0).contains(given.get_ref()) {
+        notes.add(given.span().start, "loss_percent", "must lie between 0 and 100");
+    }
+    *given.get_ref()
 }
 
 /// Reads the rate of a line or a flow.

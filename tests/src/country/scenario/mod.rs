@@ -135,7 +135,7 @@ pub struct Landmark {
 }
 
 /// What a line does to every packet, in each direction.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Line {
     /// Fixed delay, milliseconds.
     pub delay_ms: u32,
@@ -143,6 +143,19 @@ pub struct Line {
     pub jitter_ms: u32,
     /// Packets lost, percent.
     pub loss_percent: f64,
+}
+
+impl Line {
+    /// Returns what two lines do one after the other.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let kept = (1.0 - self.loss_percent / 100.0) * (1.0 - other.loss_percent / 100.0);
+        Self {
+            delay_ms: self.delay_ms + other.delay_ms,
+            jitter_ms: self.jitter_ms + other.jitter_ms,
+            loss_percent: (1.0 - kept) * 100.0,
+        }
+    }
 }
 
 /// A control vantage point outside the country.

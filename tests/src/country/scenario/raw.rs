@@ -122,16 +122,31 @@ pub(super) struct Rule {
     pub to: Option<Spanned<String>>,
     pub address: Option<Spanned<String>>,
     pub mode: Option<Spanned<SiteDownMode>>,
+    pub page: Option<Spanned<String>>,
+    pub rate_kbit_s: Option<Spanned<u32>>,
+    pub delay_ms: Option<Spanned<u32>>,
+    pub jitter_ms: Option<Spanned<u32>>,
+    pub loss_percent: Option<Spanned<f64>>,
+    pub status: Option<Spanned<u16>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum HowName {
     DnsForge,
+    DnsInject,
     AddressDrop,
     AddressRefuse,
     SniReset,
     SniDrop,
+    HttpReset,
+    HttpBlockpage,
+    QuicDrop,
+    Throttle,
+    Congestion,
+    BadCertificate,
+    CaptivePortal,
+    GeoBlock,
     Blackhole,
     PowerCut,
     CoordinatorDown,

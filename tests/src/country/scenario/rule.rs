@@ -1,5 +1,6 @@
 //! What a rule is: somebody does something to something for a while.
 
+use super::Line;
 use faultline_model::{Access, Asn};
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -72,6 +73,8 @@ pub enum Whom {
 pub enum How {
     /// The provider's resolver answers this address, or that there is no such name.
     DnsForge(Option<Ipv4Addr>),
+    /// The same on the path, to whatever resolver; the true answer comes later.
+    DnsInject(Option<Ipv4Addr>),
     /// Packets to the addresses vanish.
     AddressDrop,
     /// Connections to the addresses are refused.
@@ -80,6 +83,22 @@ pub enum How {
     SniReset,
     /// A TLS connection's packets vanish once its ClientHello names the host.
     SniDrop,
+    /// An HTTP connection is reset in both directions once a request names the host.
+    HttpReset,
+    /// An HTTP request that names the host is answered with a page of this text and status 200.
+    HttpBlockpage(String),
+    /// Datagrams to and from port 443 vanish.
+    QuicDrop,
+    /// Each direction of each connection carries so many kilobits a second.
+    Throttle(u32),
+    /// Packets are delayed and lost.
+    Congestion(Line),
+    /// TLS connections get the certificate of this impostor; with none, the site itself presents a wrong one.
+    BadCertificate(Option<Ipv4Addr>),
+    /// Everything is answered by the portal at this address.
+    CaptivePortal(Ipv4Addr),
+    /// The site answers visitors from the country with this status.
+    GeoBlock(u16),
     /// All packets vanish.
     Blackhole,
     /// The agents' machines are off.

@@ -1,6 +1,7 @@
 //! Reads the hosts of the world: `[[site]]` blocks, the list's hosts, and the coordinator.
 
 use super::check::{Notes, public_address};
+use super::raw::HowName;
 use super::{Content, Landmark, Scenario, Site, raw};
 use crate::country::addresses::{Pool, Prefix};
 use crate::country::list::{DOMESTIC, List, ListedTarget};
@@ -8,6 +9,10 @@ use faultline_model::{Asn, Role, Target};
 use std::net::{IpAddr, Ipv4Addr};
 use toml::Spanned;
 
+/// The host whose certificate an impostor presents, unless a rule names another.
+pub(super) const IMPOSTOR: &str = "impostor.invalid";
+/// The host that answers at a captive portal, unless a rule names another.
+pub(super) const PORTAL: &str = "portal.invalid";
 const MEDIA_BYTES: usize = 64 * 1024;
 /// Hosts within a network get addresses from this offset on; agents begin at 100.
 const FIRST_INSIDE: u32 = 60;
@@ -77,6 +82,23 @@ pub(super) fn sites(notes: &mut Notes<'_>, scenario: &mut Scenario, file: &raw::
             };
             let address = pools.place(scenario, None, None);
             scenario.sites.push(Site { host: host.to_owned(), address, content, clear: false, inside: None });
+        }
+    }
+    stand_ins(scenario, &mut pools, file);
+}
+
+/// Adds the hosts that answer for others where a rule needs one and names none.
+fn stand_ins(scenario: &mut Scenario, pools: &mut Pools, file: &raw::File) {
+    let needs = |how: HowName| {
+        file.rule.iter().any(|rule| {
+            *rule.how.get_ref() == how && rule.address.is_none() && !super::rules::how::is_at_site(rule)
+        })
+    };
+    for (how, host) in [(HowName::BadCertificate, IMPOSTOR), (HowName::CaptivePortal, PORTAL)] {
+        if needs(how) {
+            let address = pools.place(scenario, None, None);
+            let content = Content::Page { title: "Sign in to this network".to_owned(), body: None };
+            scenario.sites.push(Site { host: host.to_owned(), address, content, clear: true, inside: None });
         }
     }
 }

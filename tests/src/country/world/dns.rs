@@ -3,7 +3,7 @@
 use crate::country::addresses::six;
 use hickory_proto::op::{Message, MessageType, Metadata, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA};
-use hickory_proto::rr::{RData, Record, RecordType};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::Error;
@@ -107,6 +107,18 @@ pub async fn client(mut stream: impl AsyncRead + AsyncWrite + Unpin, lookup: Loo
     }
 }
 
+/// Returns the name that a query asks for, in lower case and without the last dot; `None` for what is no query.
+#[must_use]
+pub fn asked(query: &[u8]) -> Option<String> {
+    let query = Message::from_vec(query).ok()?;
+    let is_query = query.metadata.message_type == MessageType::Query;
+    is_query.then(|| query.queries.first().map(|q| host(q.name())))?
+}
+
+fn host(name: &Name) -> String {
+    name.to_ascii().trim_end_matches('.').to_ascii_lowercase()
+}
+
 /// Answers one query in wire form; `None` for what is no query.
 #[must_use]
 pub fn reply(query: &[u8], lookup: &Lookup) -> Option<Vec<u8>> {
@@ -115,7 +127,7 @@ pub fn reply(query: &[u8], lookup: &Lookup) -> Option<Vec<u8>> {
         return None;
     }
     let question = query.queries.first()?;
-    let host = question.name().to_ascii().trim_end_matches('.').to_ascii_lowercase();
+    let host = host(question.name());
     let mut answer = Message::response(query.metadata.id, query.metadata.op_code);
     answer.metadata = Metadata::response_from_request(&query.metadata);
     answer.metadata.recursion_available = true;
@@ -137,18 +149,26 @@ pub fn reply(query: &[u8], lookup: &Lookup) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use hickory_proto::op::{OpCode, Query};
-    use hickory_proto::rr::Name;
+
+    /// Returns a query for an address in wire form.
+    pub fn question(host: &str) -> Vec<u8> {
+        query(host, RecordType::A)
+    }
+
+    fn query(host: &str, kind: RecordType) -> Vec<u8> {
+        let mut query = Message::new(7, MessageType::Query, OpCode::Query);
+        query.add_query(Query::query(Name::from_ascii(host).expect("a name"), kind));
+        query.to_vec().expect("encodes")
+    }
 
     fn ask(host: &str, kind: RecordType) -> Message {
         let names = BTreeMap::from([("x.com".to_owned(), Ipv4Addr::new(151, 101, 0, 10))]);
         let zone = Zone { names, six: false };
         let lookup: Lookup = Arc::new(move |host: &str| zone.answer(host));
-        let mut query = Message::new(7, MessageType::Query, OpCode::Query);
-        query.add_query(Query::query(Name::from_ascii(host).expect("a name"), kind));
-        let bytes = reply(&query.to_vec().expect("encodes"), &lookup).expect("an answer");
+        let bytes = reply(&query(host, kind), &lookup).expect("an answer");
         Message::from_vec(&bytes).expect("decodes")
     }
 

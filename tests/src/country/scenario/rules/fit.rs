@@ -17,20 +17,26 @@ pub(super) fn fit(notes: &mut Notes<'_>, scenario: &Scenario, raw: &raw::Rule, r
 
 /// Whether it can be done there.
 fn place(rule: &Rule) -> Option<&'static str> {
-    let at_site = matches!(rule.how, How::SiteGone | How::SiteRefuses);
+    let at_site =
+        matches!(rule.how, How::SiteGone | How::SiteRefuses | How::GeoBlock(_) | How::BadCertificate(None));
     if at_site != (rule.who == Who::Site) {
-        return Some("site_down and who = \"site\" belong together");
+        return Some("site_down, geo_block and who = \"site\" belong together");
     }
     if matches!(rule.how, How::CoordinatorDown) != (rule.who == Who::Coordinator) {
         return Some("coordinator_down and who = \"coordinator\" belong together");
     }
     match (&rule.how, &rule.who) {
         (How::DnsForge(_), Who::Gateway(_)) => {
-            Some("a gateway has no resolver; forge at a provider or at the nation")
+            Some("a gateway has no resolver; forge at a provider or at the nation, or inject on the path")
         }
         (How::DnsForge(_), Who::Agents(_) | Who::Region(_)) => {
             Some("a resolver answers all subscribers alike; forge at a provider or at the nation")
         }
+        (How::BadCertificate(_), Who::Gateway(_)) => {
+            Some("answers may come by another gateway; act at a provider or at the nation")
+        }
+        (How::CaptivePortal(_), Who::Agents(_)) => None,
+        (How::CaptivePortal(_), _) => Some("a captive portal sits on one line; who = \"agent:NAME/NUMBER\""),
         (How::PowerCut, Who::Gateway(_)) => Some("a power cut hits agents, not a gateway"),
         _ => None,
     }
@@ -38,7 +44,15 @@ fn place(rule: &Rule) -> Option<&'static str> {
 
 /// Whether it can be told by names or addresses.
 fn names(scenario: &Scenario, rule: &Rule) -> Option<&'static str> {
-    let by_name = matches!(rule.how, How::DnsForge(_) | How::SniReset | How::SniDrop);
+    let by_name = matches!(
+        rule.how,
+        How::DnsForge(_)
+            | How::DnsInject(_)
+            | How::SniReset
+            | How::SniDrop
+            | How::HttpReset
+            | How::HttpBlockpage(_)
+    );
     let named_addresses = matches!(&rule.whom, Whom::Named { addresses, .. } if !addresses.is_empty());
     if by_name && named_addresses {
         return Some("acts on names; addresses need address_drop or address_refuse");
@@ -55,12 +69,17 @@ fn names(scenario: &Scenario, rule: &Rule) -> Option<&'static str> {
 /// Whether it can be done to that.
 fn subject(rule: &Rule) -> Option<&'static str> {
     match (&rule.how, &rule.whom) {
-        (How::SiteGone | How::SiteRefuses, Whom::Named { .. }) => None,
-        (How::SiteGone | How::SiteRefuses, _) => Some("site_down names its hosts"),
+        (How::SiteGone | How::SiteRefuses | How::GeoBlock(_) | How::BadCertificate(None), whom) => {
+            let is_named = matches!(whom, Whom::Named { .. });
+            (!is_named).then_some("what sites do names its hosts")
+        }
+        (How::BadCertificate(_), Whom::Coordinator) => Some("the coordinator's port is not intercepted"),
         (How::Blackhole, Whom::Named { .. } | Whom::Coordinator) => {
             Some("blackhole takes everything; use address_drop for some hosts")
         }
-        (How::PowerCut, whom) if *whom != Whom::Everything => Some("a power cut takes everything"),
+        (How::PowerCut | How::CaptivePortal(_), whom) if *whom != Whom::Everything => {
+            Some("takes everything; leave whom out")
+        }
         (How::CoordinatorDown, whom) if *whom != Whom::Coordinator => {
             Some("coordinator_down names nobody else")
         }

@@ -1,7 +1,7 @@
 //! Reads `[[rule]]` blocks: who does what to whom, when and how.
 
 mod fit;
-mod how;
+pub(super) mod how;
 mod names;
 
 use super::check::Notes;
@@ -12,7 +12,7 @@ use toml::Spanned;
 /// Reads one block; `None` when it has problems, which are noted.
 pub(super) fn rule(notes: &mut Notes<'_>, scenario: &Scenario, raw: &raw::Rule) -> Option<Rule> {
     let who = names::who(notes, scenario, raw);
-    let how = how::how(notes, raw);
+    let how = how::how(notes, scenario, raw);
     let whom = names::whom(notes, scenario, raw);
     let span = times(notes, scenario, raw);
     let rule = Rule { who: who?, whom: whom?, from: span?.0, to: span?.1, how: how? };

@@ -77,7 +77,9 @@ fn seat(scenario: &Scenario, text: &str) -> Result<Seat, String> {
 pub(super) fn whom(notes: &mut Notes<'_>, scenario: &Scenario, raw: &raw::Rule) -> Option<Whom> {
     let Some(given) = &raw.whom else {
         match raw.how.get_ref() {
-            HowName::Blackhole | HowName::PowerCut => return Some(Whom::Everything),
+            HowName::Blackhole | HowName::PowerCut | HowName::CaptivePortal | HowName::Congestion => {
+                return Some(Whom::Everything);
+            }
             HowName::CoordinatorDown => return Some(Whom::Coordinator),
             _ => {}
         }

@@ -1,25 +1,22 @@
 //! `country`: an emulated country to run Faultline in, on this machine, without touching its network.
 
+mod probes;
+
 use anyhow::{Context, Result, bail, ensure};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use faultline_tests::country::launch::{self, Inner, Job, Line, Place, Report, RunOptions, Stopper, Task};
 use faultline_tests::country::scenario::Scenario;
 use faultline_tests::country::score::{RunResult, score};
-use faultline_tests::country::visit::{Visit, visit};
-use faultline_tests::country::{ask, enter, relay, roles};
+use faultline_tests::country::{enter, relay, roles};
+use probes::{AskArgs, QuicArgs, VisitArgs};
 use std::io::IsTerminal;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
-use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
 /// A scenario file that cannot be used (EX_CONFIG).
 const BAD_SCENARIO: u8 = 78;
-/// Between two visits that wait for a change.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Emulates a country's internet in network namespaces and runs Faultline in it.
 #[derive(Parser)]
@@ -50,20 +47,10 @@ enum Command {
     Shell(ShellArgs),
     /// Visits a page and says, as JSON, at which step it failed; for use in a country's shell.
     Visit(VisitArgs),
-    /// Asks a resolver for a name many times at once, and counts the answers; for use in a country's shell.
-    Ask {
-        /// The name.
-        host: String,
-        /// The resolver; by default the system's.
-        #[arg(long)]
-        resolver: Option<Ipv4Addr>,
-        /// How many times.
-        #[arg(long, default_value_t = 1)]
-        times: u32,
-        /// Deadline, milliseconds.
-        #[arg(long, default_value_t = 3000)]
-        patience_ms: u64,
-    },
+    /// Asks a resolver for a name and counts or lists the answers, as JSON; for use in a country's shell.
+    Ask(AskArgs),
+    /// Says, as JSON, whether a host answers QUIC; for use in a country's shell.
+    Quic(QuicArgs),
     /// First process of the country's namespaces.
     #[command(hide = true)]
     Inside,
@@ -134,43 +121,6 @@ struct ShellArgs {
     command: Vec<String>,
 }
 
-#[derive(Args)]
-struct VisitArgs {
-    /// The pages.
-    #[arg(required = true)]
-    urls: Vec<Url>,
-    /// Certificates to trust; by default those of the emulated world.
-    #[arg(long, default_value = "/run/country/roots.pem")]
-    roots: PathBuf,
-    /// Connects to this address instead of resolving the name.
-    #[arg(long)]
-    address: Option<Ipv4Addr>,
-    /// Asks this resolver instead of the system's.
-    #[arg(long)]
-    resolver: Option<Ipv4Addr>,
-    /// Cuts the ClientHello after so many bytes.
-    #[arg(long)]
-    split: Option<usize>,
-    /// Deadline of every step, milliseconds.
-    #[arg(long, default_value_t = 3000)]
-    patience_ms: u64,
-    /// Visits each page so many times.
-    #[arg(long, default_value_t = 1)]
-    times: u32,
-    /// Visits each page again and again until it comes to this, and says what came of the last visit.
-    #[arg(long)]
-    until: Option<Until>,
-}
-
-/// What a visit comes to.
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum Until {
-    /// The page came.
-    Ok,
-    /// Something failed.
-    Failed,
-}
-
 fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(code) => code,
@@ -187,13 +137,9 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Run(args) => run_scenario(args),
         Command::Score { result, json } => judge(&result, json),
         Command::Shell(args) => shell(args),
-        Command::Visit(args) => runtime()?.block_on(visits(args)),
-        Command::Ask { host, resolver, times, patience_ms } => {
-            let asking = ask::ask(resolver, &host, times, Duration::from_millis(patience_ms));
-            let asked = runtime()?.block_on(asking).context("asking")?;
-            println!("{}", serde_json::to_string(&asked).context("writing the outcome")?);
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Visit(args) => runtime()?.block_on(probes::visits(args)),
+        Command::Ask(args) => runtime()?.block_on(probes::ask(args)),
+        Command::Quic(args) => runtime()?.block_on(probes::quic(args)),
         Command::Inside => inside(),
         Command::Role => roles::play().map(|()| ExitCode::SUCCESS).context("playing a part of the country"),
         Command::Relay { unix, to } => {
@@ -370,29 +316,4 @@ fn inside() -> Result<ExitCode> {
     let stopped = stop.clone();
     let job = line.job(move || stopped.cancel())?;
     runtime()?.block_on(enter::enter(job, stop, &mut |report: &Report| line.report(report)))
-}
-
-async fn visits(args: VisitArgs) -> Result<ExitCode> {
-    let mut failed = false;
-    for url in &args.urls {
-        for _ in 0..args.times {
-            let plan = Visit {
-                url: url.clone(),
-                roots: args.roots.clone(),
-                address: args.address,
-                resolver: args.resolver,
-                split: args.split,
-                patience: Duration::from_millis(args.patience_ms),
-            };
-            let mut visited = visit(&plan).await;
-            let mut pause = interval(PAUSE);
-            while args.until.is_some_and(|until| (until == Until::Failed) != visited.failed.is_some()) {
-                pause.tick().await;
-                visited = visit(&plan).await;
-            }
-            failed |= visited.failed.is_some();
-            println!("{}", serde_json::to_string(&visited).context("writing the outcome")?);
-        }
-    }
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
