@@ -156,6 +156,13 @@ const BAD: &[(&str, &str, &str, &str, &str)] = &[
     ("title = \"Surf Safely\"", "inside = \"Nowhere\"", "inside", "inside", "no [[provider]] or [[hosting]]"),
     ("title = \"Surf Safely\"", "inside = \"Forges\"", "address", "address", "where the site stands"),
     ("title = \"Surf Safely\"", "canary = true", "host", "canary", "within the country"),
+    (
+        "whom = [\"x.com\", \"twimg.com\"]",
+        "whom = \"2001:db8::1\"",
+        "2001:db8::1",
+        "whom",
+        "nobody's address",
+    ),
     ("how = \"sni_drop\"", "how = \"throttle\"", "throttle", "rate_kbit_s", "missing"),
     ("how = \"sni_drop\"", "how = \"throttle\"\nrate_kbit_s = 8", "rate_kbit_s", "rate_kbit_s", "between 16"),
     (

@@ -1,5 +1,6 @@
 //! The first process of the country's namespaces: builds it, runs its parts, and takes it along when it ends.
 
+use super::addresses::both;
 use super::netns::{self, Layout, NetnsError};
 use super::roles::{Role, RoleError, Running};
 use super::scenario::{Provider, Scenario};
@@ -129,8 +130,9 @@ impl Country {
         let own = self.scenario.providers.iter().map(|p| (netns::provider(p.asn), p.resolver));
         for (name, address) in own.chain(outside) {
             let path = self.resolv_conf(&name);
-            std::fs::write(&path, format!("nameserver {address}\n"))
-                .map_err(|e| InsideError::Write(path, e))?;
+            let servers = both(address, self.scenario.six);
+            let text: String = servers.iter().map(|address| format!("nameserver {address}\n")).collect();
+            std::fs::write(&path, text).map_err(|e| InsideError::Write(path, e))?;
         }
         Ok(())
     }

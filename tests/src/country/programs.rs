@@ -1,5 +1,6 @@
 //! Faultline's own programs as processes of the country: started, spoken to, killed and stopped.
 
+use super::addresses::both;
 use super::scenario::Scenario;
 use faultline_model::{Asn, CountryProfile, Gateway, Operator};
 use std::fs::File;
@@ -200,10 +201,15 @@ pub fn write_knowledge(scenario: &Scenario, folder: &Path) -> Result<(PathBuf, P
     let text = text.map_err(|e| ProgramError::Write(profile.clone(), std::io::Error::other(e)))?;
     std::fs::write(&profile, text).map_err(|e| ProgramError::Write(profile.clone(), e))?;
     let mut csv = String::from("start,end,asn,name\n");
-    let own = scenario.providers.iter().map(|p| (p.prefix, p.asn, &p.name));
-    for (prefix, asn, name) in own.chain(scenario.controls.iter().map(|c| (c.prefix, c.asn, &c.name))) {
+    let providers = scenario.providers.iter().map(|p| (p.prefix, p.asn, &p.name));
+    let hostings = scenario.hostings.iter().map(|h| (h.prefix, h.asn, &h.name));
+    let controls = scenario.controls.iter().map(|c| (c.prefix, c.asn, &c.name));
+    for (prefix, asn, name) in providers.chain(hostings).chain(controls) {
         let name = name.replace('"', "\"\"");
-        csv.push_str(&format!("{},{},{},\"{name}\"\n", prefix.at(0), prefix.last(), asn.get()));
+        let (first, last) = (both(prefix.at(0), scenario.six), both(prefix.last(), scenario.six));
+        for (first, last) in first.into_iter().zip(last) {
+            csv.push_str(&format!("{first},{last},{},\"{name}\"\n", asn.get()));
+        }
     }
     std::fs::write(&networks, csv).map_err(|e| ProgramError::Write(networks.clone(), e))?;
     Ok((profile, networks))

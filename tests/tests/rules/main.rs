@@ -3,6 +3,7 @@
 
 mod cuts;
 mod domestic;
+mod links;
 mod ways;
 
 use faultline_tests::country::launch::namespace_options;

@@ -348,7 +348,8 @@ fn coordinator_command(
     let (profile, networks) = programs::write_knowledge(&country.scenario, work)?;
     let mut command = country.as_coordinator(&programs.coordinator);
     command.arg("serve").arg("--data").arg(work.join("coordinator"));
-    command.args(["--listen", &format!("0.0.0.0:{GRPC_PORT}"), "--http", HTTP]);
+    let any = if country.scenario.six { "[::]" } else { "0.0.0.0" };
+    command.args(["--listen", &format!("{any}:{GRPC_PORT}"), "--http", HTTP]);
     let host = coordinator_host.clone().unwrap_or_else(|| coordinator.to_string());
     command.arg("--advertise").arg(format!("{host}:{GRPC_PORT}"));
     command.arg("--profile").arg(profile).arg("--networks").arg(networks);

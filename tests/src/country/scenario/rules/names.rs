@@ -3,8 +3,9 @@
 use super::super::check::Notes;
 use super::super::raw::{self, HowName};
 use super::super::{Scenario, Seat, Who, Whom, is_under};
+use crate::country::addresses::four;
 use faultline_model::{Access, Asn};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 const WHO: &str =
     "provider:ASN, agent:ASN/NUMBER, region:NAME, gateway:ASN, nation, mobile, fixed, site, coordinator";
@@ -111,8 +112,9 @@ pub(super) fn whom(notes: &mut Notes<'_>, scenario: &Scenario, raw: &raw::Rule) 
                 notes.add(at, "whom", format!("the list has no service {service:?}"));
             }
             hosts.extend(own);
-        } else if let Ok(address) = text.parse::<Ipv4Addr>() {
-            addresses.push(address);
+        } else if let Ok(address) = text.parse::<IpAddr>() {
+            let nobodys = || format!("{address} is nobody's address in the emulated internet");
+            addresses.extend(notes.keep(at, "whom", four(address).ok_or_else(nobodys)));
         } else {
             let name = text.to_ascii_lowercase();
             if !is_served(scenario, &name) {
