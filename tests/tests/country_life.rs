@@ -161,10 +161,10 @@ fn an_ordinary_user_has_a_country_too() {
     }
     let folder = tempfile::tempdir().expect("a folder");
     let at = |name: &str| folder.path().join(name);
-    for (from, to) in [(Path::new(COUNTRY), "country"), (&scenario(), "censors.toml")] {
-        fs::copy(from, at(to)).expect("copied");
+    fs::copy(COUNTRY, at("country")).expect("copied");
+    for name in ["censors.toml", "links.toml", "list.toml"] {
+        fs::copy(scenario().with_file_name(name), at(name)).expect("copied");
     }
-    fs::copy(scenario().with_file_name("list.toml"), at("list.toml")).expect("copied");
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("readable by all");
     let trial = ["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"];
     let allowed = Command::new("setpriv").args(trial).args(["unshare", "--user", "--net", "true"]).output();
@@ -173,14 +173,18 @@ fn an_ordinary_user_has_a_country_too() {
         return;
     }
     let country = at("country");
-    let visit = [country.to_str().expect("a path"), "visit", "https://x.com/", "https://example.com/"];
-    let shell = shell(&country, &at("censors.toml"), &visit);
-    let output = Command::new("setpriv").args(trial).arg(shell.get_program()).args(shell.get_args()).output();
-    let output = output.expect("runs");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        text.contains("\"reset\"") && text.contains("200 OK"),
-        "{text}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let program = country.to_str().expect("a path");
+    // The second one has IPv6 and links with a rate.
+    for (file, family) in [("censors.toml", None), ("links.toml", Some("--six"))] {
+        let mut visit = vec![program, "visit"];
+        visit.extend(family);
+        visit.extend(["https://x.com/", "https://example.com/"]);
+        let shell = shell(&country, &at(file), &visit);
+        let mut command = Command::new("setpriv");
+        let output = command.args(trial).arg(shell.get_program()).args(shell.get_args()).output();
+        let output = output.expect("runs");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(text.contains("\"reset\"") && text.contains("200 OK"), "{file}: {text}{errors}");
+    }
 }
