@@ -1,7 +1,7 @@
 //! Incidents for people.
 
 use crate::output::{moment, printable, span, time_of_day};
-use faultline_model::{Asn, Incident, Status, Timestamp};
+use faultline_model::{Asn, Basis, Incident, Reach, Status, Timestamp};
 use owo_colors::OwoColorize;
 use std::fmt::Write;
 
@@ -69,6 +69,12 @@ pub(crate) fn incident_text(incident: &Incident, now: Timestamp) -> String {
     if let Some(transit) = incident.transit {
         let _ = writeln!(text, "  gateway    {transit}");
     }
+    if let Some(basis) = incident.basis {
+        let _ = writeln!(text, "  rests on   {}", basis_words(basis));
+    }
+    if let Some(reach) = incident.reach {
+        let _ = writeln!(text, "  reach      {}", reach_words(reach));
+    }
     let [affected, cleared, unknown] = incident.user_share.map(|share| share * 100.0);
     if affected + cleared + unknown > 0.0 {
         let _ = writeln!(
@@ -80,6 +86,22 @@ pub(crate) fn incident_text(incident: &Incident, now: Timestamp) -> String {
         let _ = writeln!(text, "  because    {}", printable(reason));
     }
     text
+}
+
+const fn basis_words(basis: Basis) -> &'static str {
+    match basis {
+        Basis::Silence => "silence alone; our channel may be blocked instead",
+        Basis::Spool => "what agents measured meanwhile and delivered afterwards",
+        Basis::OutsideIn => "what controls see of hosts inside the networks",
+    }
+}
+
+const fn reach_words(reach: Reach) -> &'static str {
+    match reach {
+        Reach::All => "everything that was tried",
+        Reach::DomesticOnly => "sites inside the country only",
+        Reach::None => "nothing",
+    }
 }
 
 fn network(incident: &Incident, asn: Asn) -> String {

@@ -3,7 +3,7 @@
 use super::matrix::percent;
 use super::{Front, words};
 use crate::api::{MatrixRow, MatrixState};
-use faultline_model::Timestamp;
+use faultline_model::{Status, Timestamp, Verdict};
 
 /// What the matrix says at a glance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +53,9 @@ struct Hit<'a> {
 
 /// Puts the whole matrix into one sentence.
 pub(super) fn glance(front: &Front) -> Glance {
+    if let Some(glance) = outage(front) {
+        return glance;
+    }
     let rows = front.matrix.rows.iter();
     let heard: Vec<&MatrixRow> =
         rows.filter(|row| row.cells.iter().any(|cell| cell.state != MatrixState::NoData)).collect();
@@ -66,6 +69,24 @@ pub(super) fn glance(front: &Front) -> Glance {
     };
     let tone = if hit.trouble == Trouble::Blocked { "grave" } else { "uneasy" };
     Glance { headline: headline(front, &hit, heard.len()), tone, figures: figures(front, &hit, heard.len()) }
+}
+
+/// Networks that are off, or our own channel, come before anything about services: cells then only show what was.
+fn outage(front: &Front) -> Option<Glance> {
+    let open = front.incidents.iter().filter(|incident| incident.end.is_none() && !incident.retracted);
+    let open =
+        open.filter(|incident| incident.targets.is_empty() && incident.verdict != Verdict::InsufficientData);
+    let gravest = open.max_by_key(|incident| (incident.asns.len(), incident.detected_at))?;
+    let mut letters = gravest.headline.chars();
+    let headline =
+        letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect());
+    let is_channel = matches!(gravest.verdict, Verdict::CoordinatorOutage | Verdict::ControlChannelBlock);
+    let tone = if gravest.status == Status::Confirmed && !is_channel { "grave" } else { "uneasy" };
+    let mut figures = vec![(gravest.asns.len().to_string(), "networks concerned".to_owned())];
+    if gravest.user_share[0] > 0.0 {
+        figures.push((percent(gravest.user_share[0]), "of users are on them".to_owned()));
+    }
+    Some(Glance { headline, tone, figures })
 }
 
 fn hit<'a>(front: &Front, heard: &[&'a MatrixRow], trouble: Trouble) -> Option<Hit<'a>> {

@@ -38,6 +38,8 @@ fn article(front: &Front, incident: &Incident) -> Markup {
                 @if !services(front, incident).is_empty() {
                     (fact("Services", &words::join(&services(front, incident), 12)))
                 }
+                @if let Some(basis) = incident.basis { (fact("Rests on", words::basis(basis))) }
+                @if let Some(reach) = incident.reach { (fact("Still reached", words::reach(reach))) }
                 (fact("Began", &moment(front, incident.onset)))
                 (fact(if incident.end.is_some() { "Ended" } else { "Lasts" }, &ending(front, incident)))
                 @if let Some(strongest) = strongest(incident) { (fact("How", &strongest)) }

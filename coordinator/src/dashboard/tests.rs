@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::api::{MatrixCell, MatrixRow, MatrixService, MatrixState};
-use faultline_model::{Access, IncidentId, Revision, ServiceId, Status, Target, Verdict};
+use faultline_model::{Access, Basis, IncidentId, Reach, Revision, ServiceId, Status, Target, Verdict};
 use std::time::Duration;
 
 fn at(text: &str) -> Timestamp {
@@ -139,6 +139,25 @@ fn incident(id: &str, verdict: Verdict, status: Status, networks: usize) -> Inci
             revision(2, status, "the confirmation round agrees on all networks"),
         ],
     }
+}
+
+#[test]
+fn a_silence_is_told_before_anything_about_services_and_claims_no_shutdown() {
+    let mut front = calm();
+    let mut silent = incident("i9", Verdict::NationalShutdown, Status::Suspected, 8);
+    silent.headline =
+        "our vantage points went silent: a shutdown, or our channel is blocked; all 8 measured \
+                       providers, since noon"
+            .into();
+    silent.targets.clear();
+    silent.services.clear();
+    silent.basis = Some(Basis::Silence);
+    silent.reach = Some(Reach::DomesticOnly);
+    front.incidents = vec![silent];
+    let page = render(&front).into_string();
+    assert!(page.contains("Our vantage points went silent: a shutdown, or our channel is blocked"), "{page}");
+    assert!(page.contains("Silence alone: our channel may be blocked instead"));
+    assert!(page.contains("Sites inside the country only"));
 }
 
 fn calm() -> Front {

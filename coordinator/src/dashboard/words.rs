@@ -2,7 +2,7 @@
 
 use super::Front;
 use crate::api::MatrixState;
-use faultline_model::{Incident, Verdict};
+use faultline_model::{Basis, Incident, Reach, Verdict};
 use std::time::Duration;
 
 /// Returns a verdict in plain words.
@@ -24,6 +24,24 @@ pub(super) const fn verdict(verdict: Verdict) -> &'static str {
         Verdict::CoordinatorOutage => "Our own outage",
         Verdict::ControlChannelBlock => "Our own channel is blocked; the internet may be fine",
         Verdict::InsufficientData => "Too little data to say",
+    }
+}
+
+/// Says in plain words what a statement about a silence rests on.
+pub(super) const fn basis(basis: Basis) -> &'static str {
+    match basis {
+        Basis::Silence => "Silence alone: our channel may be blocked instead",
+        Basis::Spool => "What agents measured meanwhile and delivered afterwards",
+        Basis::OutsideIn => "What controls see of hosts inside the networks",
+    }
+}
+
+/// Says in plain words what can still be reached.
+pub(super) const fn reach(reach: Reach) -> &'static str {
+    match reach {
+        Reach::All => "Everything that was tried",
+        Reach::DomesticOnly => "Sites inside the country only",
+        Reach::None => "Nothing",
     }
 }
 

@@ -4,7 +4,7 @@ use crate::simulator::{
     CONTROLS, EPOCH, Event, Hits, Ms, PERIOD_MS, PROVIDERS, Scenario, World, agent_id, asn,
 };
 use faultline_model::{
-    Asn, Category, Class, MeasurementId, Presence, PresenceKind, Record, Target, Timestamp, Why,
+    AgentId, Asn, Category, Class, MeasurementId, Presence, PresenceKind, Record, Target, Timestamp, Why,
 };
 use std::collections::BTreeMap;
 
@@ -48,6 +48,14 @@ pub fn landmarks(scenario: &Scenario) -> BTreeMap<Target, Asn> {
     let providers = if scenario.landmarks { &PROVIDERS[..scenario.agents.len()] } else { &[] };
     let own = providers.iter().enumerate();
     own.map(|(number, provider)| (landmark(number), asn(provider.0))).collect()
+}
+
+/// Returns the regions of a scenario's agents.
+pub fn regions(scenario: &Scenario) -> BTreeMap<AgentId, String> {
+    let names = ["north", "south", "east"];
+    let all = scenario.agents.iter().enumerate().filter(|_| scenario.regions);
+    let all = all.flat_map(|(provider, agents)| (0..*agents).map(move |agent| (provider, agent)));
+    all.map(|(provider, agent)| (agent_id(provider, agent), names[agent % 3].to_owned())).collect()
 }
 
 fn landmark(provider: usize) -> Target {

@@ -316,3 +316,59 @@ fn a_restart_in_the_middle_of_a_shutdown_continues_the_incident() {
         assert_eq!(outcome.said[0].incident.id, last.id, "seed {seed}{}", show(&outcome));
     }
 }
+
+#[test]
+fn a_region_without_power_is_told_as_a_region() {
+    for seed in seeds() {
+        let dark = Hits::Agents((0..8).map(|provider| (provider, 1)).collect());
+        let world = Scenario { regions: true, ..scenario(vec![off(seed, dark, Meanwhile::Nothing)]) };
+        let outcome = play(&world, seed);
+        let last = the_only(&outcome, seed);
+        assert_eq!(last.verdict, Verdict::RegionalOutage, "seed {seed}{}", show(&outcome));
+        assert!(last.headline.contains("in south"), "{}", last.headline);
+        assert!(error(last.end, BACK) < 40_000, "seed {seed}{}", show(&outcome));
+    }
+}
+
+#[test]
+fn a_channel_that_is_blocked_on_one_provider_is_no_outage_of_it() {
+    for seed in seeds() {
+        let offs = vec![off(seed, Hits::Providers(vec![6]), Meanwhile::Works)];
+        let outcome = play(&Scenario { landmarks: true, ..scenario(offs) }, seed);
+        for said in &outcome.said {
+            assert_eq!(said.incident.verdict, Verdict::ControlChannelBlock, "seed {seed}{}", show(&outcome));
+        }
+        let last = the_only(&outcome, seed);
+        assert_eq!((last.basis, last.asns.len()), (Some(Basis::Spool), 1), "seed {seed}{}", show(&outcome));
+        assert!(last.user_share[0] < 1e-9, "nobody's internet is affected: {:?}", last.user_share);
+    }
+}
+
+#[test]
+fn a_silence_that_nothing_explains_afterwards_stays_open_to_doubt() {
+    for seed in seeds() {
+        let offs = vec![off(seed, Hits::Providers(vec![6]), Meanwhile::Nothing)];
+        let outcome = play(&Scenario { lasts: 4_200_000, ..scenario(offs) }, seed);
+        let last = the_only(&outcome, seed);
+        assert_eq!(last.verdict, Verdict::InsufficientData, "seed {seed}{}", show(&outcome));
+        assert_eq!(last.status, Status::Suspected, "seed {seed}{}", show(&outcome));
+    }
+}
+
+#[test]
+fn a_block_of_a_service_while_our_channel_is_blocked_is_still_found_afterwards() {
+    for seed in seeds() {
+        let rule = crate::simulator::Rule {
+            from: begin(seed) + 60_000,
+            to: Ms::MAX,
+            hits: Hits::Providers(vec![6]),
+            targets: vec![3, 4, 5],
+            class: faultline_model::Class::TlsReset,
+        };
+        let offs = vec![off(seed, everybody(), Meanwhile::Works)];
+        let outcome = play(&Scenario { rules: vec![rule], landmarks: true, ..scenario(offs) }, seed);
+        let found: Vec<Verdict> = outcome.incidents.iter().map(|incident| incident.verdict).collect();
+        assert!(found.contains(&Verdict::ControlChannelBlock), "seed {seed}{}", show(&outcome));
+        assert!(found.contains(&Verdict::IspBlock), "seed {seed}{}", show(&outcome));
+    }
+}

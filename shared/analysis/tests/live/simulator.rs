@@ -93,6 +93,8 @@ pub struct Scenario {
     pub landmarks: bool,
     /// The list has two canaries inside the country.
     pub domestic: bool,
+    /// Agents of one number stand in one region.
+    pub regions: bool,
     /// Presence is heard in the wrong order.
     pub is_shuffled: bool,
 }
@@ -113,6 +115,7 @@ impl Default for Scenario {
             down: None,
             landmarks: false,
             domestic: false,
+            regions: false,
             is_shuffled: false,
         }
     }
@@ -310,7 +313,7 @@ pub fn setup(scenario: &Scenario) -> Setup {
         reference_asns: BTreeSet::new(),
         history: BTreeMap::new(),
         beat: Duration::from_secs(15),
-        regions: BTreeMap::new(),
+        regions: crate::presence::regions(scenario),
         landmarks: crate::presence::landmarks(scenario),
     }
 }

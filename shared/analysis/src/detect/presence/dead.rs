@@ -75,7 +75,9 @@ impl Core {
             let from = self.now - window;
             let rows = self.spared(family, neutral, from);
             let votes = vote(&rows.iter().map(|(_, entry)| *entry).collect::<Vec<Entry>>());
-            let all = self.foreign(family, from, self.now);
+            let (cut, back) = self.cut_span(family);
+            let mut all = self.foreign(family, from, self.now);
+            all.retain(|entry| !(cut..=back).contains(&entry.start));
             agree |= votes.bad >= 2.0
                 && votes.bad >= VOTES * count(active)
                 && share(all.iter().map(|entry| entry.class.is_anomaly())) >= REST_FAILS;
@@ -86,10 +88,14 @@ impl Core {
 
     /// Returns a network's results on neutral targets without the most damaged one: one site must not look like a line.
     fn spared(&self, family: FamilyNo, neutral: &[TargetNo], from: Ms) -> Vec<(TargetNo, Entry)> {
+        // What agents deliver of a cut that is known already is no second one.
+        let (cut, back) = self.cut_span(family);
         let mut rows: Vec<(TargetNo, Entry)> = Vec::new();
         let mut worst: Option<(f64, TargetNo)> = None;
         for target in neutral {
-            let entries = self.store.cell(family, *target).between(from, self.now);
+            let entries = self.store.cell(family, *target).between(from, self.now).iter();
+            let entries: Vec<Entry> =
+                entries.filter(|entry| !(cut..=back).contains(&entry.start)).copied().collect();
             let bad = share(entries.iter().map(|entry| entry.class.is_anomaly()));
             if !entries.is_empty() && worst.is_none_or(|(known, _)| bad > known) {
                 worst = Some((bad, *target));

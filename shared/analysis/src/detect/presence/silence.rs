@@ -62,7 +62,9 @@ impl Core {
         let kept = (1..=order.len()).rev().find(|k| order[k - 1].0 >= threshold - count(*k).ln());
         let raised: Vec<(Group, (Ms, Ms))> = order[..kept.unwrap_or(0)]
             .iter()
-            .map(|(_, group, begin)| ((*group).clone(), self.onset_of(&groups[*group].falls, *begin)))
+            .map(|(_, group, begin)| {
+                ((*group).clone(), self.onset_of(&groups[*group].falls, (*begin, width_of(group))))
+            })
             .collect();
         for (group, span) in raised {
             self.raise_cut(group, Cause::Silent, span);
@@ -107,7 +109,7 @@ impl Core {
 
     /// Returns ln of a group's e-value and the beginning of its burst, if enough of it fell.
     fn read_silence(&self, group: &Group, census: &Census) -> Option<(f64, Ms)> {
-        let widest = if matches!(group, Group::Region(_)) { REGION_BURST_MS } else { BURST_MS };
+        let widest = width_of(group);
         let (held, begin) = burst(&census.falls, widest);
         if count(held) < LEAST_SHARE * count(census.expected) {
             return None;
@@ -157,10 +159,9 @@ impl Core {
     }
 
     /// Returns between which moments a burst began: its last sign of life, and the first sign that should have come.
-    fn onset_of(&self, falls: &[Ms], begin: Ms) -> (Ms, Ms) {
+    fn onset_of(&self, falls: &[Ms], (begin, width): (Ms, Ms)) -> (Ms, Ms) {
         let beat = self.beat_ms();
-        let held: Vec<Ms> =
-            falls.iter().copied().filter(|at| (begin..=begin + BURST_MS).contains(at)).collect();
+        let held: Vec<Ms> = falls.iter().copied().filter(|at| (begin..=begin + width).contains(at)).collect();
         let low = held.iter().copied().max().unwrap_or(begin);
         let due = held.iter().filter(|at| **at > low - 2 * beat).map(|at| at + beat).min();
         (low, due.unwrap_or(low + beat).clamp(low, low + beat))
@@ -179,7 +180,7 @@ impl Core {
                 && !near.is_empty()
                 && near.len() == census.expected
             {
-                joining.push((group.clone(), self.onset_of(&near, near[0])));
+                joining.push((group.clone(), self.onset_of(&near, (near[0], 2 * BURST_MS))));
             }
         }
         for (group, span) in joining {
@@ -191,6 +192,11 @@ impl Core {
     pub(in super::super) fn region_of(&self, agent: &AgentId) -> Option<&str> {
         self.setup.regions.get(agent).map(String::as_str)
     }
+}
+
+/// Returns the width of a burst that may take all of a group.
+fn width_of(group: &Group) -> Ms {
+    if matches!(group, Group::Region(_)) { REGION_BURST_MS } else { BURST_MS }
 }
 
 fn is_tested(group: &Group, census: &Census) -> bool {

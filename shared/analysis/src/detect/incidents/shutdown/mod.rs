@@ -86,7 +86,9 @@ impl Core {
                 continue;
             }
             let statement = self.state_event(&event, id.as_ref());
-            if id.is_none() && !self.is_event_due(&event) {
+            // A region that explains nobody's silence best is no statement.
+            let is_empty = statement.families.is_empty() && statement.verdict != Verdict::CoordinatorOutage;
+            if id.is_none() && (is_empty || !self.is_event_due(&event)) {
                 continue;
             }
             let (id, incident) = self.publish(id, &statement);
