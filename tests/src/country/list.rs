@@ -4,7 +4,7 @@
 //! here; `faultline list push` checks the whole.
 
 use super::scenario::Scenario;
-use faultline_model::{Role, Target, TaskList};
+use faultline_model::{Role, Target};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -138,9 +138,6 @@ pub fn for_run(scenario: &Scenario) -> Result<String, ListFileError> {
     let path = &scenario.list.path;
     let mut text =
         std::fs::read_to_string(path).map_err(|source| ListFileError::Read { path: path.clone(), source })?;
-    if !knows_landmarks() {
-        return Ok(text);
-    }
     let country = scenario.country;
     for landmark in &scenario.landmarks {
         let (host, asn) = (&landmark.host, landmark.asn.get());
@@ -160,16 +157,4 @@ pub fn for_run(scenario: &Scenario) -> Result<String, ListFileError> {
         text.push_str(&format!("[[service.target]]\nurl = \"{url}\"\nrole = \"site\"\n"));
     }
     Ok(text)
-}
-
-/// Says whether lists of the model that we are built with have landmarks and domestic services.
-fn knows_landmarks() -> bool {
-    let list = serde_json::json!({
-        "name": "trial", "version": 1,
-        "issued_at": "2024-01-20T13:40:00Z", "expires_at": "2024-01-21T13:40:00Z",
-        "limits": {"cell_period_s": 300, "min_interval_s": 60, "confirmations_per_target": 2},
-        "resolvers": [], "targets": [],
-        "landmarks": [{"target": "https://nayatel.com/", "country": "PK", "asn": 23674}],
-    });
-    serde_json::from_value::<TaskList>(list).is_ok()
 }
