@@ -74,7 +74,7 @@ pub(crate) async fn page(
     let front = Front {
         now: now(),
         country,
-        clock: Clock::new(country, profile.utc_offset_min),
+        clock: Clock::new(profile.utc_offset_min, profile.time_zone.as_deref()),
         others: countries.into_iter().filter(|other| *other != country).collect(),
         matrix: country_matrix(coordinator, country),
         incidents,

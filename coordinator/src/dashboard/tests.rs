@@ -72,7 +72,7 @@ fn front(state: impl Fn(usize, usize) -> MatrixState) -> Front {
         now,
         country,
         country_name: "Pakistan".into(),
-        clock: Clock::new(country, 300),
+        clock: Clock::new(300, Some("PKT")),
         others: vec![],
         matrix: Matrix { country, at: now, services: services.collect(), rows: rows.collect() },
         incidents: vec![],

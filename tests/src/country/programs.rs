@@ -226,6 +226,7 @@ fn country_profile(scenario: &Scenario) -> CountryProfile {
     CountryProfile {
         name: scenario.country_name.clone(),
         utc_offset_min: scenario.utc_offset_min,
+        time_zone: scenario.time_zone.clone(),
         operators: operators.collect(),
         gateways: scenario.gateways.iter().map(|g| Gateway { asn: g.asn, name: g.name.clone() }).collect(),
         ..CountryProfile::unknown(scenario.country)

@@ -5,7 +5,7 @@ use super::sites::{self, coordinator, coordinator_host};
 use super::{Control, Gateway, Hosting, Line, Problem, Provider, Scenario, ScenarioError, raw, rules};
 use crate::country::addresses::{Prefix, is_public};
 use crate::country::list::List;
-use faultline_model::{Asn, CountryCode};
+use faultline_model::{Asn, CountryCode, CountryProfile};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -92,6 +92,11 @@ fn build(notes: &mut Notes<'_>, path: &Path, file: &raw::File) -> Option<Scenari
         seconds = MAX_SECONDS;
         notes.add(file.seconds.span().start, "seconds", format!("must lie between 1 and {MAX_SECONDS}"));
     }
+    let time_zone = file.time_zone.as_ref().map(|zone| zone.get_ref().clone());
+    if let Some(zone) = &file.time_zone {
+        let profile = CountryProfile { time_zone: time_zone.clone(), ..CountryProfile::unknown(country) };
+        notes.keep(zone.span().start, "time_zone", profile.validate());
+    }
     let mut networks = Networks { notes, asns: BTreeMap::new(), prefixes: Vec::new() };
     let gateways = networks.gateways(&file.gateway);
     let providers = networks.providers(&file.provider, &gateways);
@@ -106,6 +111,7 @@ fn build(notes: &mut Notes<'_>, path: &Path, file: &raw::File) -> Option<Scenari
         country,
         country_name: file.country_name.clone().unwrap_or_else(|| country.to_string()),
         utc_offset_min: file.utc_offset_min,
+        time_zone,
         list,
         baseline,
         length: Duration::from_secs(seconds),

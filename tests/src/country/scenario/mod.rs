@@ -32,6 +32,8 @@ pub struct Scenario {
     pub country_name: String,
     /// Minutes to add to UTC for local time.
     pub utc_offset_min: i32,
+    /// The short name of local time.
+    pub time_zone: Option<String>,
     /// The task list that operators push.
     pub list: List,
     /// A recorded baseline of ordinary days, to shorten the quiet stretch.

@@ -14,6 +14,7 @@ pub(super) struct File {
     pub country_name: Option<String>,
     #[serde(default)]
     pub utc_offset_min: i32,
+    pub time_zone: Option<Spanned<String>>,
     pub list: Spanned<String>,
     pub seconds: Spanned<u64>,
     pub baseline: Option<Spanned<String>>,
