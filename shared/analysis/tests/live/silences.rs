@@ -142,7 +142,7 @@ fn without_landmarks_the_spools_turn_a_shutdown_into_a_blocked_channel() {
 }
 
 #[test]
-fn hosts_that_fail_from_outside_too_confirm_a_shutdown() {
+fn hosts_that_fail_from_outside_too_make_a_shutdown_likelier_and_spools_confirm_it() {
     for seed in seeds() {
         let world = Scenario { landmarks: true, ..scenario(vec![off(seed, everybody(), Meanwhile::Fails)]) };
         let outcome = play(&world, seed);
@@ -151,10 +151,12 @@ fn hosts_that_fail_from_outside_too_confirm_a_shutdown() {
         assert!(early.at < BACK, "seed {seed}{}", show(&outcome));
         assert_eq!(
             (early.incident.verdict, early.incident.status),
-            (Verdict::NationalShutdown, Status::Confirmed),
+            (Verdict::NationalShutdown, Status::Suspected),
             "seed {seed}{}",
             show(&outcome)
         );
+        let last = the_only(&outcome, seed);
+        assert_eq!((last.basis, last.status), (Some(Basis::Spool), Status::Confirmed), "{}", show(&outcome));
     }
 }
 

@@ -84,6 +84,10 @@ impl Core {
         self.take_stances(&mut finding);
         if finding.verdict != Verdict::ControlChannelBlock {
             finding.verdict = self.name_cut(&finding);
+            // That a whole country is off is confirmed by what its agents deliver afterwards, by nothing less.
+            if finding.verdict == Verdict::NationalShutdown && finding.basis == Some(Basis::OutsideIn) {
+                finding.status = Status::Suspected;
+            }
             self.doubt_few(event, &mut finding);
         }
         finding.reach = self.reach_of(event, &finding);

@@ -39,6 +39,9 @@ impl Core {
                 format!("vantage points of all providers in {region} went silent, {span}, as in a power cut")
             }
             (_, Some(Basis::Silence)) => format!("{silence}; {whom}, {span}"),
+            (Verdict::NationalShutdown, Some(Basis::OutsideIn)) => format!(
+                "the internet seems to be shut down for customers of {whom}, {span}: agents are silent, and hosts inside their networks are out of reach from abroad"
+            ),
             (Verdict::NationalShutdown, _) => {
                 format!("the internet is shut down for customers of {whom}, {span}{reach}")
             }
