@@ -313,6 +313,26 @@ fn a_block_at_a_gateway_names_it_and_a_cut_names_no_targets() {
 }
 
 #[test]
+fn each_way_has_its_verdict_and_what_happens_to_one_line_has_none() {
+    let scenario = Scenario::read(&here("testdata/ways.toml")).unwrap_or_else(|e| panic!("{e}"));
+    let truth = truth(&scenario, Timestamp::from_unix_ms(0), 0);
+    let found: Vec<(&str, Verdict)> =
+        truth.incidents.iter().map(|i| (i.mechanism.as_str(), i.verdict)).collect();
+    for wanted in [
+        ("throttle", Verdict::Throttling),
+        ("congestion", Verdict::TechnicalFailure),
+        ("bad_certificate", Verdict::TargetOutage),
+        ("geo_block", Verdict::GeoBlock),
+        // With one agent each nobody can be judged.
+        ("mixed", Verdict::InsufficientData),
+    ] {
+        assert!(found.contains(&wanted), "{wanted:?} in {found:?}");
+    }
+    assert_eq!(found.iter().filter(|(way, _)| *way == "congestion").count(), 1, "not the broken home line");
+    assert!(found.iter().all(|(way, _)| !matches!(*way, "quic_drop" | "captive_portal")), "{found:?}");
+}
+
+#[test]
 fn an_empty_expectation_expects_nothing() {
     let text = format!("expect = []\n{}", sound());
     assert!(truth(&read(&text).expect("sound"), Timestamp::from_unix_ms(0), 0).incidents.is_empty());

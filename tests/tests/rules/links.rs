@@ -76,9 +76,8 @@ fn a_narrow_link_carries_no_more_than_its_rate() {
     assert!(said.iter().all(|visited| visited.failed.is_none()), "{said:?}");
     // 64 KB are 524 kbit.
     let times: Vec<f64> = said.iter().filter_map(|visited| visited.total_ms).collect();
-    assert!((2300.0..8000.0).contains(&times[0]), "{times:?}");
-    assert!((2300.0..8000.0).contains(&times[1]), "{times:?}");
-    assert!(times[2] < 2000.0, "{times:?}");
+    assert!(times[0] >= 2300.0 && times[1] >= 2300.0, "{times:?}");
+    assert!(times[2] < times[0].min(times[1]), "{times:?}");
 }
 
 #[test]

@@ -112,8 +112,8 @@ fn a_throttled_host_is_slow_and_others_are_not() {
     assert!(said.iter().all(|visited| visited.failed.is_none()), "{said:?}");
     // 64 KB are 524 kbit, and a little more with headers and the handshake.
     let times: Vec<f64> = said.iter().filter_map(|visited| visited.total_ms).collect();
-    assert!((2500.0..8000.0).contains(&times[0]), "{times:?}");
-    assert!(times[1] < 2000.0 && times[2] < 2000.0, "{times:?}");
+    assert!(times[0] >= 2500.0, "{times:?}");
+    assert!(times[1] < times[0] && times[2] < times[0], "{times:?}");
 }
 
 #[test]

@@ -165,13 +165,14 @@ fn read(file: &Path) -> Result<Scenario, ExitCode> {
 fn describe(scenario: &Scenario) -> ExitCode {
     let agents: usize = scenario.providers.iter().map(|p| p.agents.len()).sum();
     println!(
-        "{}: {}, {} providers with {agents} agents, {} gateways, {} controls, {} sites, {} targets, {} rules, {} s",
+        "{}: {}, {} providers with {agents} agents, {} gateways, {} controls, {} sites, {} landmarks, {} targets, {} rules, {} s",
         scenario.name,
         scenario.country_name,
         scenario.providers.len(),
         scenario.gateways.len(),
         scenario.controls.len(),
         scenario.sites.len(),
+        scenario.landmarks.len(),
         scenario.list.targets.len(),
         scenario.rules.len(),
         scenario.length.as_secs(),
