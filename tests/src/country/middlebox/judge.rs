@@ -192,10 +192,15 @@ impl Judge {
     fn elsewhere(&mut self, view: &View<'_>, orders: &[&Order], now: Instant) -> Option<Decision> {
         let (Carries::Tcp(segment), Some(key)) = (view.packet.carries, view.key) else { return None };
         let six = view.packet.six;
+        // What began before the portal did gets no further.
+        let is_shut =
+            |at: Ipv4Addr| orders.iter().any(|o| matches!(o.act, Act::Portal(portal) if portal != at));
         if !view.outward {
+            if view.remote == view.packet.source {
+                return is_shut(view.remote).then_some(Decision::Drop);
+            }
             let way = Way { from: view.remote, to: view.own, six };
-            let is_diverted = view.remote != view.packet.source;
-            return is_diverted.then(|| view.packet.readdressed(way).map(Decision::Rewrite))?;
+            return view.packet.readdressed(way).map(Decision::Rewrite);
         }
         if segment.flags & (SYN | ACK) == SYN {
             let target = orders.iter().filter(|o| o.means_address(view.remote)).find_map(|o| match o.act {
@@ -205,8 +210,10 @@ impl Judge {
             });
             self.diversions.begin(key, target.filter(|target| *target != view.remote), now);
         }
-        let way = Way { from: view.own, to: self.diversions.target(&key, now)?, six };
-        view.packet.readdressed(way).map(Decision::Rewrite)
+        let Some(to) = self.diversions.target(&key, now) else {
+            return is_shut(view.remote).then_some(Decision::Drop);
+        };
+        view.packet.readdressed(Way { from: view.own, to, six }).map(Decision::Rewrite)
     }
 
     /// Says what delays, loses or slows a packet down.
@@ -384,6 +391,16 @@ mod tests {
         let Decision::Rewrite(back) = ruling.decision else { panic!("disguised") };
         assert_eq!(Packet::parse(&back).expect("parses").source, Ipv4Addr::from(SITE));
         assert_eq!(send(&mut judge, &[], SYN, &[]), Decision::Pass, "the next one is free");
+    }
+
+    #[test]
+    fn a_portal_ends_what_began_before_it() {
+        let portal = order(Act::Portal([3, 3, 3, 3].into()), &[], &[]);
+        let mut judge = judge();
+        assert_eq!(send(&mut judge, &[], SYN, &[]), Decision::Pass);
+        assert_eq!(send(&mut judge, &[&portal], ACK, b"x"), Decision::Drop);
+        assert_eq!(answer(&mut judge, &[&portal]), Decision::Drop);
+        assert!(matches!(send(&mut judge, &[&portal], SYN, &[]), Decision::Rewrite(_)), "the next one");
     }
 
     #[test]
