@@ -44,6 +44,28 @@ fn policy(class: BudgetClass) -> Policy {
     Policy::new(terms, kinds, Some(list(&names)), Ledger::new(&terms, at(0)))
 }
 
+#[test]
+fn landmarks_are_looked_at_only_by_controls() {
+    let held = |is_control: bool| {
+        let mut list = list(&["x.com".into()]);
+        let landmark = faultline_model::Landmark {
+            target: target("isp.example"),
+            country: "PK".parse().expect("a code"),
+            asn: faultline_model::Asn::new(23674).expect("a network"),
+        };
+        list.landmarks.push(landmark);
+        let terms = Terms::of(BudgetClass::Standard, is_control);
+        let kinds = BTreeSet::from([CheckKind::Web]);
+        Policy::new(terms, kinds, Some(list), Ledger::new(&terms, at(0))).for_control(is_control)
+    };
+    let (mut volunteer, mut control) = (held(false), held(true));
+    assert_eq!(routine(&mut volunteer, "isp.example", at(0)).err(), Some(Refusal::NotInList));
+    assert!(routine(&mut control, "isp.example", at(0)).is_ok());
+    let asked = confirmation("isp.example", 1);
+    assert_eq!(volunteer.admit_confirmation(&asked, at(60)).err(), Some(Refusal::NotInList));
+    assert!(control.admit_confirmation(&asked, at(60)).is_ok());
+}
+
 fn standard() -> Policy {
     policy(BudgetClass::Standard)
 }

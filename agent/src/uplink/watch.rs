@@ -28,6 +28,8 @@ const FIRST_INTERVAL: Duration = Duration::from_secs(15);
 /// A stream that lasted so long was a good one: the next try follows soon. A coordinator that greets and then breaks the
 /// stream each time is tried ever more seldom.
 const GOOD_STREAM: Duration = Duration::from_secs(10);
+/// The coordinator has so long to see that the stream was closed in order.
+const GOODBYE: Duration = Duration::from_millis(500);
 const INTERVALS: std::ops::RangeInclusive<u32> = 2..=300;
 
 /// Keeps the stream open until it is told to stop.
@@ -44,9 +46,12 @@ pub async fn watch(
     let mut backoff = Backoff::new(LEAST_WAIT, MOST_WAIT);
     let client = AgentServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
     loop {
-        let mut stream = Stream { client: client.clone(), intake: &mut intake, kinds: &kinds };
+        let mut stream = Stream { client: client.clone(), intake: &mut intake, kinds: &kinds, stop: &stop };
         let begun = Instant::now();
-        let Some(ended) = stop.run_until_cancelled(stream.keep()).await else { return Ok(()) };
+        let ended = stream.keep().await;
+        if stop.is_cancelled() {
+            return Ok(());
+        }
         note_end(intake.agent(), &ended);
         if begun.elapsed() >= GOOD_STREAM {
             backoff.reset();
@@ -77,6 +82,7 @@ struct Stream<'a> {
     client: AgentServiceClient<Channel>,
     intake: &'a mut Intake,
     kinds: &'a BTreeSet<CheckKind>,
+    stop: &'a CancellationToken,
 }
 
 impl Stream<'_> {
@@ -93,7 +99,8 @@ impl Stream<'_> {
         let hello = wire::WatchScheduleRequest { message: Some(Out::Hello(self.hello())) };
         sender.try_send(hello).map_err(|_| Status::internal("the stream's queue is closed"))?;
         let call = self.client.watch_schedule(ReceiverStream::new(receiver));
-        let answered = timeout(OPEN_DEADLINE, call).await;
+        let answered = self.stop.run_until_cancelled(timeout(OPEN_DEADLINE, call)).await;
+        let Some(answered) = answered else { return Ok(()) };
         let answered =
             answered.map_err(|_| Status::deadline_exceeded("the coordinator did not answer in time"))?;
         let mut inbound = answered?.into_inner();
@@ -101,6 +108,12 @@ impl Stream<'_> {
         let mut beat_at = Instant::now() + jittered(interval);
         loop {
             tokio::select! {
+                () = self.stop.cancelled() => {
+                    // A stream that is closed in order says that nobody's line broke.
+                    drop(sender);
+                    let _ = timeout(GOODBYE, async { while let Ok(Some(_)) = inbound.message().await {} }).await;
+                    return Ok(());
+                }
                 message = inbound.message() => match message? {
                     Some(message) => {
                         if let Some(asked) = self.take(message).await {

@@ -17,6 +17,7 @@ const BYTES_PER_CHECK: u64 = 10 * 1024;
 pub(crate) struct Need {
     targets: u64,
     period_s: u64,
+    landmarks: u64,
     /// Routine checks per provider and day.
     pub checks_per_day: u64,
 }
@@ -29,6 +30,7 @@ impl Need {
         Self {
             targets: list.targets.len() as u64,
             period_s,
+            landmarks: list.landmarks.len() as u64,
             checks_per_day: (checks * 86_400).div_ceil(period_s),
         }
     }
@@ -41,9 +43,13 @@ impl Need {
     /// Writes the need for people.
     pub(crate) fn to_text(self) -> String {
         let per_agent = self.checks_per_day.div_ceil(self.standard_agents().max(1));
+        let landmarks = match self.landmarks {
+            0 => String::new(),
+            some => format!("{} for controls alone\n", counted(some, "landmark")),
+        };
         format!(
             "{} every {} s: {} a day on every provider, for {} of the default budget \
-             ({} checks and {} MB a day each) or {} of the small one\n",
+             ({} checks and {} MB a day each) or {} of the small one\n{landmarks}",
             counted(self.targets, "target"),
             self.period_s,
             counted(self.checks_per_day, "check"),

@@ -116,6 +116,17 @@ fn settings(held: &TaskList, new: &TaskList) -> Vec<String> {
         };
         lines.push(format!("resolvers: {} -> {}", names(held), names(new)));
     }
+    if held.landmarks != new.landmarks {
+        let names = |list: &TaskList| match list.landmarks.as_slice() {
+            [] => "none".to_owned(),
+            some => some
+                .iter()
+                .map(|own| format!("{} ({} {})", own.target.host(), own.country, own.asn))
+                .collect::<Vec<_>>()
+                .join(" "),
+        };
+        lines.push(format!("landmarks: {} -> {}", names(held), names(new)));
+    }
     lines
 }
 
@@ -129,6 +140,11 @@ fn change(old: &TargetSpec, new: &TargetSpec) -> String {
     }
     if old.category != new.category {
         parts.push(format!("category {} -> {}", old.category, new.category));
+    }
+    if old.domestic != new.domestic {
+        let name =
+            |spec: &TargetSpec| spec.domestic.map_or("abroad".to_owned(), |country| country.to_string());
+        parts.push(format!("served {} -> {}", name(old), name(new)));
     }
     if old.checks != new.checks {
         parts.push("checks".to_owned());

@@ -231,6 +231,31 @@ fn read_service(reader: &mut Reader<'_>, service: &Service, entries: &mut Vec<En
 mod tests {
     use super::*;
 
+    #[test]
+    fn landmarks_and_domestic_services_are_read_and_checked() {
+        let text = r#"
+name = "home"
+[[service]]
+id = "home"
+name = "Home"
+category = "CTRL"
+domestic = "PK"
+[[service.target]]
+url = "https://home.example/"
+[[landmark]]
+url = "https://nayatel.com/"
+country = "PK"
+asn = 23674
+"#;
+        let draft = parse("a.toml", text).expect("a good list");
+        let settings = draft.settings.expect("settings");
+        assert_eq!(settings.landmarks[0].asn.get(), 23674);
+        assert_eq!(draft.entries[0].spec.domestic, "PK".parse().ok());
+        let bad = text.replace("23674", "64512").replace("country = \"PK\"", "country = \"pk\"");
+        let faults = faults(&bad);
+        assert!(faults.contains("landmark.asn") && faults.contains("landmark.country"), "{faults}");
+    }
+
     fn faults(text: &str) -> String {
         let faults = parse("a.toml", text).expect_err("a bad list");
         faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")

@@ -120,6 +120,22 @@ fn every_control_looks_at_every_target_once_a_period_between_the_others() {
 }
 
 #[test]
+fn landmarks_are_looked_at_by_controls_alone() {
+    let mut list = list(&[2, 1], 300);
+    let landmark = |name: &str| faultline_model::Landmark {
+        target: Target::new(&format!("https://{name}.example/")).expect("valid"),
+        country: "PK".parse().expect("valid"),
+        asn: Asn::new(23674).expect("valid"),
+    };
+    list.landmarks = vec![landmark("isp-a"), landmark("isp-b")];
+    let agents = [agent("a", family(9541), Budget::Standard), agent("c", Group::Control, Budget::Standard)];
+    let plan = plan(&list, &agents);
+    assert_eq!((plan.entries[&agents[0].id].len(), plan.entries[&agents[1].id].len()), (3, 5));
+    let looks = looks(&plan, &agents[1..], &list.landmarks[1].target, 3_000_000);
+    assert_eq!(looks.len(), 10, "once in a cell period");
+}
+
+#[test]
 fn a_list_that_does_not_fit_stretches_the_period_and_says_so() {
     let list = list(&[21], 300);
     let alone = [agent("a", family(9541), Budget::Standard)];

@@ -285,7 +285,8 @@ impl Core {
             cell.past.results *= DECAY;
             cell.past.anomalies *= DECAY;
             let cut = presences.cuts.get(&Group::Family(family));
-            let is_cut = cut.is_some_and(|cut| cut.low < from + HOUR_MS && cut.until(Ms::MAX) >= from);
+            let is_cut = cut
+                .is_some_and(|cut| !cut.is_channel && cut.low < from + HOUR_MS && cut.until(Ms::MAX) >= from);
             if overlaps || is_cut {
                 continue;
             }

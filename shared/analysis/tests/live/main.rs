@@ -1,5 +1,6 @@
 //! The detector in live operation, played against a small deterministic country.
 
+mod country;
 mod presence;
 mod scenarios;
 mod silences;

@@ -374,3 +374,26 @@ fn a_block_of_a_service_while_our_channel_is_blocked_is_still_found_afterwards()
         assert!(found.contains(&Verdict::IspBlock), "seed {seed}{}", show(&outcome));
     }
 }
+
+#[test]
+fn two_providers_behind_one_gateway_are_told_with_it() {
+    for seed in seeds() {
+        let gateway = Some(crate::simulator::asn(crate::country::GATEWAY));
+        let rule = crate::simulator::Rule {
+            from: begin(seed),
+            to: BACK,
+            hits: Hits::Providers(vec![3, 4]),
+            targets: vec![6, 7, 8],
+            class: faultline_model::Class::TlsReset,
+        };
+        let block = Scenario { gateways: true, rules: vec![rule], ..scenario(vec![]) };
+        let outcome = play(&block, seed);
+        let last = the_only(&outcome, seed);
+        assert_eq!((last.verdict, last.transit), (Verdict::MultiIspBlock, gateway), "{}", show(&outcome));
+        assert!(last.evidence.iter().any(|reason| reason.contains("compatible with filtering at or behind")));
+        let offs = vec![off(seed, Hits::Providers(vec![3, 4]), Meanwhile::Fails)];
+        let outcome = play(&Scenario { gateways: true, ..scenario(offs) }, seed);
+        let last = the_only(&outcome, seed);
+        assert_eq!((last.verdict, last.transit), (Verdict::PartialShutdown, gateway), "{}", show(&outcome));
+    }
+}

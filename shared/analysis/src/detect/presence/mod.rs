@@ -23,7 +23,7 @@ use super::core::Core;
 use super::ms;
 use super::store::{Ms, RETENTION_MS};
 use super::world::{FamilyNo, Place};
-use faultline_model::{AgentId, Asn, Presence, PresenceKind};
+use faultline_model::{AgentId, Asn, IncidentId, Presence, PresenceKind};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Missed beats that are silence.
@@ -74,6 +74,8 @@ pub(super) struct Presences {
     pub(super) own: BTreeMap<Ms, Ms>,
     /// Which of them readers were told.
     pub(super) told: BTreeSet<Ms>,
+    /// An outage of our own side that was open before a restart, with its beginning.
+    pub(super) open_own: Option<(IncidentId, Ms)>,
     /// Cuts of networks, regions and the country.
     pub(super) cuts: BTreeMap<Group, Cut>,
     pub(super) landmarks: Landmarks,
@@ -171,6 +173,12 @@ impl Presences {
             (!heard.has_left(run.to, Ms::MAX)).then(|| self.bridged(run) + run.after + 1)
         });
         ends.filter(|at| *at > now).min()
+    }
+
+    /// Returns when an agent outside the country was first heard again after a moment.
+    pub(super) fn heard_outside(&self, after: Ms) -> Option<Ms> {
+        let outside = self.agents.values().filter(|heard| !matches!(heard.place, Place::Home(_)));
+        outside.flat_map(|heard| &heard.runs).map(|run| run.from).filter(|from| *from > after).min()
     }
 
     fn enter(&mut self, sign: &Presence, place: Place, usual: Ms) {

@@ -80,6 +80,7 @@ impl Core {
     /// Tells anew what changed about cuts and our own side.
     pub(super) fn publish_shutdowns(&mut self) -> Vec<(IncidentId, Incident)> {
         let mut changed = self.publish_own();
+        changed.extend(self.close_own());
         for event in self.events() {
             let id = self.event_id(&event);
             if self.was_looked_at(&event, id.is_some()) {
@@ -94,7 +95,8 @@ impl Core {
             let (id, incident) = self.publish(id, &statement);
             for group in event.cuts.keys() {
                 let Some(cut) = self.presences.cuts.get_mut(group) else { continue };
-                cut.is_channel = statement.verdict == Verdict::ControlChannelBlock;
+                let ours = [Verdict::ControlChannelBlock, Verdict::CoordinatorOutage];
+                cut.is_channel = ours.contains(&statement.verdict);
                 let former = cut.incident.replace(id.clone()).filter(|former| *former != id);
                 let merged =
                     former.and_then(|former| Some((former.clone(), self.withdraw_merged(&former, &id)?)));
@@ -127,7 +129,10 @@ impl Core {
     fn event_id(&self, event: &Event) -> Option<IncidentId> {
         let tags = event.cuts.values().filter_map(|cut| cut.incident.as_ref());
         let known = tags.filter_map(|id| self.incidents.published.get(id));
-        known.min_by_key(|incident| (incident.detected_at, incident.id.clone())).map(|one| one.id.clone())
+        let oldest = known.min_by_key(|incident| (incident.detected_at, incident.id.clone()));
+        let open =
+            || self.presences.open_own.clone().filter(|(_, onset)| (event.low() - onset).abs() <= BURST_MS);
+        oldest.map(|one| one.id.clone()).or_else(|| open().map(|(id, _)| id))
     }
 
     /// Live: says whether an event was looked at a moment ago and has the same cuts as then.
