@@ -81,6 +81,13 @@ pub(crate) enum Command {
     /// Draft a country's profile, and say what it leaves unsaid
     #[command(subcommand)]
     Country(CountryCommand),
+    /// Bring measurements by others into the coordinator (operators)
+    ///
+    /// They are checked as uploads are, stored once per id and kept apart: importing twice stores once, and they
+    /// count as evidence only where the country's profile says imported_as_evidence = true. Bad lines are
+    /// counted, reported with their number and skipped; refused measurements are counted with the reason.
+    /// Exits with 65 if nothing could be imported.
+    Import(ImportArguments),
     /// Run recorded data through the same detection as live measurements
     ///
     /// DIR holds measurements.jsonl, topology.json and perhaps heartbeats.jsonl, each plain or gzipped (.gz).
@@ -295,6 +302,18 @@ pub(crate) struct ProfileCheckArguments {
     /// The profile
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+    #[command(flatten)]
+    pub format: Format,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ImportArguments {
+    /// Measurements in the replay format: a file, or a folder with measurements.jsonl, plain or gzipped
+    #[arg(value_name = "DIR|FILE")]
+    pub from: PathBuf,
+    /// Where they come from, for people [default: the name of the file or folder]
+    #[arg(long, value_name = "TEXT")]
+    pub source: Option<String>,
     #[command(flatten)]
     pub format: Format,
 }

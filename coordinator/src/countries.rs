@@ -33,6 +33,16 @@ impl Countries {
         self.profiles.keys().copied()
     }
 
+    /// Says whether measurements by others count as evidence in a country.
+    pub(crate) fn counts_imported(&self, country: CountryCode) -> bool {
+        self.profiles.get(&country).is_some_and(|profile| profile.imported_as_evidence)
+    }
+
+    /// Says whether they count in any country.
+    pub(crate) fn any_counts_imported(&self) -> bool {
+        self.profiles.values().any(|profile| profile.imported_as_evidence)
+    }
+
     /// Returns the family that a network belongs to.
     pub(crate) fn family(&self, country: CountryCode, asn: Asn) -> Family {
         let operator = self.profiles.get(&country).and_then(|profile| profile.operator(asn));

@@ -14,6 +14,7 @@ mod counters;
 mod countries;
 mod dashboard;
 mod enrolment;
+pub mod export;
 mod fleet;
 mod ingest;
 mod lists;

@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 use faultline_coordinator::config::{RawSettings, Settings};
+use faultline_coordinator::export::Export;
 use faultline_coordinator::serve::serve;
+use faultline_model::{CountryCode, Timestamp};
 use faultline_runtime::init_telemetry;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -24,6 +26,39 @@ struct Arguments {
 enum Command {
     /// Runs the coordinator. Needs no configuration for a first run.
     Serve(ServeArguments),
+    /// Writes what was stored of one country, in the format that `faultline replay` reads.
+    ///
+    /// The coordinator may be running or stopped. The files hold agents' pseudonyms: they are for those who run
+    /// the coordinator.
+    Export(ExportArguments),
+}
+
+#[derive(clap::Args)]
+struct ExportArguments {
+    /// The coordinator's data directory [default: ./faultline-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// A new folder for the files
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// The country as two letters, such as PK
+    #[arg(long, value_name = "CC")]
+    country: CountryCode,
+    /// Only what was received from this moment on, such as 2024-01-20T00:00:00Z
+    #[arg(long, value_name = "TIME")]
+    since: Option<Timestamp>,
+    /// Only what was received before this moment
+    #[arg(long, value_name = "TIME")]
+    until: Option<Timestamp>,
+    /// The coordinator's configuration file. Flags win
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A country profile (TOML) that the coordinator runs with; repeatable
+    #[arg(long = "profile", value_name = "FILE")]
+    profiles: Vec<PathBuf>,
+    /// Recorded ordinary days that the coordinator runs with
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
@@ -55,7 +90,10 @@ struct ServeArguments {
 }
 
 fn main() -> ExitCode {
-    let Command::Serve(arguments) = Arguments::parse().command;
+    let arguments = match Arguments::parse().command {
+        Command::Serve(arguments) => arguments,
+        Command::Export(arguments) => return export(arguments),
+    };
     let settings = match settings(arguments) {
         Ok(settings) => settings,
         Err(error) => return fail(&error.into(), BAD_CONFIG),
@@ -70,6 +108,37 @@ fn main() -> ExitCode {
     runtime.shutdown_timeout(std::time::Duration::from_millis(200));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, 1),
+    }
+}
+
+fn export(arguments: ExportArguments) -> ExitCode {
+    let file = match arguments.config.as_deref().map(RawSettings::read).transpose() {
+        Ok(file) => file.unwrap_or_default(),
+        Err(error) => return fail(&error.into(), BAD_CONFIG),
+    };
+    let flags = RawSettings {
+        data: arguments.data,
+        profiles: arguments.profiles,
+        baseline: arguments.baseline,
+        ..RawSettings::default()
+    };
+    let settings = match Settings::new(flags.or(file)) {
+        Ok(settings) => settings,
+        Err(error) => return fail(&error.into(), BAD_CONFIG),
+    };
+    init_telemetry("warn", settings.log_format);
+    let (country, until) = (arguments.country, arguments.until);
+    let wish = Export { country, since: arguments.since.unwrap_or_default(), until };
+    let work = async { faultline_coordinator::export::export(settings, wish, &arguments.out).await };
+    let done = tokio_runtime().map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(work));
+    let told = done.and_then(|exported| Ok(serde_json::to_string(&exported)?));
+    match told {
+        Ok(line) => {
+            // Nobody may be reading; the files are there all the same.
+            let _ = writeln!(std::io::stdout(), "{line}");
+            ExitCode::SUCCESS
+        }
         Err(error) => fail(&error, 1),
     }
 }

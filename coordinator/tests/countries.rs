@@ -3,6 +3,8 @@
 mod kit;
 
 use anyhow::Context;
+use faultline_analysis::replay::{Row, Topology, run};
+use faultline_model::{Incident, Timestamp, Verdict};
 use faultline_proto::agent::agent_service_client::AgentServiceClient;
 use faultline_proto::agent::watch_schedule_response::Message as ToAgent;
 use faultline_runtime::{OperatorKey, now};
@@ -87,6 +89,33 @@ async fn incidents(server: &Server, country: &str) -> anyhow::Result<Vec<Value>>
     Ok(answer["incidents"].as_array().context("incidents")?.clone())
 }
 
+/// Exports the invented country from the running coordinator and replays the recording.
+async fn export_and_replay(server: &Server, dir: &Path, arguments: &[&str]) -> anyhow::Result<Vec<Incident>> {
+    let out = dir.join("export");
+    let exporting = tokio::process::Command::new(env!("CARGO_BIN_EXE_faultline-coordinator"))
+        .args(["export", "--country", "XW", "--data"])
+        .arg(&server.data)
+        .arg("--out")
+        .arg(&out)
+        .args(arguments)
+        .output();
+    let output = exporting.await?;
+    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let exported: Value = serde_json::from_slice(&output.stdout)?;
+    assert!(
+        exported["measurements"].as_u64() > Some(60) && exported["heartbeats"].as_u64() > Some(0),
+        "{exported}"
+    );
+    let topology: Topology = serde_json::from_str(&std::fs::read_to_string(out.join("topology.json"))?)?;
+    let rows = std::fs::read_to_string(out.join("measurements.jsonl"))?;
+    let rows = rows.lines().map(serde_json::from_str::<Row>).collect::<Result<Vec<_>, _>>()?;
+    assert!(
+        rows.iter().all(|row| row.control || row.country.to_string() == "XW"),
+        "no other country's volunteers"
+    );
+    Ok(run(&topology, rows)?.incidents)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_incident_in_one_country_leaves_the_other_silent() -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
@@ -134,6 +163,13 @@ async fn an_incident_in_one_country_leaves_the_other_silent() -> anyhow::Result<
     let headline = told["headline"].as_str().context("a headline")?;
     assert!(headline.contains("West 5410") && headline.contains("WLT"), "{headline}");
     assert_eq!(incidents(&server, "PK").await?, Vec::<Value>::new());
+    let replayed = export_and_replay(&server, dir.path(), &arguments).await?;
+    let blocks: Vec<&Incident> = replayed.iter().filter(|one| one.verdict == Verdict::IspBlock).collect();
+    assert_eq!(blocks.len(), 1, "{replayed:#?}");
+    assert_eq!(serde_json::to_value(&blocks[0].asns)?, told["asns"]);
+    assert_eq!(serde_json::to_value(&blocks[0].targets)?, told["targets"]);
+    let onset: Timestamp = told["onset"].as_str().context("an onset")?.parse()?;
+    assert!(blocks[0].onset.seconds_after(onset).abs() < 1.0, "{} {onset}", blocks[0].onset);
     let matrix = server.json("/api/v1/matrix?country=PK").await?;
     assert!(!matrix.to_string().contains("\"blocked\""), "{matrix:#}");
     Ok(())

@@ -3,6 +3,7 @@
 mod agents;
 mod baseline;
 mod country;
+mod import;
 mod incidents;
 mod init;
 mod invite;
@@ -31,6 +32,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Watch(arguments) => watch::run(&api, &arguments).await,
         Command::Country(command) => country::run(command),
         Command::Baseline => baseline::run(&home).await,
+        Command::Import(arguments) => import::run(&home, arguments).await,
         Command::Replay(arguments) => replay::run(&arguments),
     }
 }

@@ -3,7 +3,7 @@
 use super::ApiError;
 use crate::coordinator::Coordinator;
 use crate::planner;
-use crate::{baseline, enrolment};
+use crate::{baseline, enrolment, ingest};
 use faultline_model::Timestamp;
 use faultline_proto::convert::{list_from_wire, list_to_wire};
 use faultline_proto::operator as wire;
@@ -70,6 +70,13 @@ impl wire::operator_service_server::OperatorService for Operators {
             }
         });
         Ok(Response::new(wire::ListAgentsResponse { agents: agents.collect() }))
+    }
+
+    async fn import_measurements(
+        &self,
+        request: Request<wire::ImportMeasurementsRequest>,
+    ) -> Result<Response<wire::ImportMeasurementsResponse>, Status> {
+        Ok(Response::new(ingest::import(&self.0, request.into_inner()).await?))
     }
 
     async fn get_baseline(

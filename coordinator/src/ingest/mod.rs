@@ -4,6 +4,10 @@
 //! after the store's commit. The network of a measurement is the one that the upload came from, where that can be looked
 //! up; else the one that the agent was enrolled from; without either it is kept and weighs nothing.
 
+mod import;
+
+pub(crate) use import::import;
+
 use crate::api::ApiError;
 use crate::coordinator::Coordinator;
 use crate::store::{AgentRecord, AppendOutcome, NewMeasurement};

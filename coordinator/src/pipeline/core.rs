@@ -3,11 +3,13 @@
 use super::controls::ControlWindow;
 use crate::coordinator::Coordinator;
 use crate::ingest::corrected;
+use crate::lists::Lists;
 use crate::store::{NewMeasurement, StoredMeasurement};
 use faultline_analysis::detect::{Ask, CellView, Detector, LIVE_BEAT, Mode, Setup, TargetInfo};
 use faultline_analysis::judge::judge;
 use faultline_model::{
-    Asn, Category, CountryCode, Incident, Judgement, Presence, Record, Target, TaskList, Timestamp, Why,
+    AgentId, Asn, Baseline, Category, CountryCode, CountryProfile, Incident, Judgement, Presence, Record,
+    Target, TaskList, Timestamp, Why,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -112,11 +114,27 @@ impl Core {
                 taken.judgements.push((stored.position, judgement.clone()));
             }
             let is_urgent = judgement.class.is_anomaly() || row.why == Why::Confirmation;
-            if let Some(record) = record(coordinator, row, &judgement) {
+            if let Some(record) = record_of(&coordinator.lists, row, &judgement) {
                 taken.is_urgent |= self.ingest(coordinator, record) && is_urgent;
             }
         }
         taken
+    }
+
+    /// Ingests measurements by others where their country's profile says that they count. Their vantage points are
+    /// never taken for our own.
+    pub(super) fn take_imported(&mut self, coordinator: &Coordinator, records: Vec<Record>) -> bool {
+        let mut is_urgent = false;
+        for mut record in records {
+            if !coordinator.countries.counts_imported(record.country) {
+                continue;
+            }
+            let Ok(agent) = AgentId::new(format!("imported-{}", record.agent)) else { continue };
+            record.agent = agent;
+            let is_anomaly = record.class.is_anomaly();
+            is_urgent |= self.ingest(coordinator, record) && is_anomaly;
+        }
+        is_urgent
     }
 
     /// A control stands for every country; others for their own.
@@ -146,12 +164,12 @@ impl Core {
 
 /// Makes the row that detection works on; `None` for what weighs nothing: nobody knows the network, or no list that
 /// was ever in force has the target.
-fn record(coordinator: &Coordinator, row: NewMeasurement, judgement: &Judgement) -> Option<Record> {
+pub(crate) fn record_of(lists: &Lists, row: NewMeasurement, judgement: &Judgement) -> Option<Record> {
     let target = &row.measurement.target;
-    let category = match coordinator.lists.spec(target) {
+    let category = match lists.spec(target) {
         Some(spec) => spec.category,
         // Only controls look at landmarks, and what they see there concerns no service.
-        None if row.control && coordinator.lists.is_landmark(target) => Category::canary(),
+        None if row.control && lists.is_landmark(target) => Category::canary(),
         None => return None,
     };
     Some(Record {
@@ -171,22 +189,27 @@ fn record(coordinator: &Coordinator, row: NewMeasurement, judgement: &Judgement)
 }
 
 fn setup(coordinator: &Coordinator, country: CountryCode) -> Setup {
-    let newest = coordinator.lists.newest();
+    setup_of(&coordinator.lists, coordinator.countries.profile(country), &coordinator.baseline)
+}
+
+/// Says what is known of a country before the first measurement.
+pub(crate) fn setup_of(lists: &Lists, profile: CountryProfile, baseline: &Baseline) -> Setup {
+    let newest = lists.newest();
     let list = newest.as_ref().map(|kept| &kept.list);
     let period = list.map_or(300, |list| list.limits.cell_period_s);
     Setup {
-        profile: coordinator.countries.profile(country),
         targets: list
-            .map(|list| list.targets.iter().map(|spec| TargetInfo::of(spec, country)).collect())
+            .map(|list| list.targets.iter().map(|spec| TargetInfo::of(spec, profile.country)).collect())
             .unwrap_or_default(),
-        baseline: coordinator.baseline.clone(),
+        baseline: baseline.clone(),
         base_period: Duration::from_secs(period.into()),
         mode: Mode::Live,
         reference_asns: BTreeSet::new(),
         history: BTreeMap::new(),
         beat: LIVE_BEAT,
         regions: BTreeMap::new(),
-        landmarks: list.map(|list| landmarks(list, country)).unwrap_or_default(),
+        landmarks: list.map(|list| landmarks(list, profile.country)).unwrap_or_default(),
+        profile,
     }
 }
 

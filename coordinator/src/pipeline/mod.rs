@@ -14,6 +14,7 @@ mod controls;
 mod core;
 mod presence;
 
+pub(crate) use self::core::{record_of, setup_of};
 pub(crate) use confirmations::Confirmations;
 
 use self::core::Core;
@@ -56,6 +57,8 @@ pub(crate) struct Pipeline {
     coordinator: Arc<Coordinator>,
     core: Core,
     position: u64,
+    /// How far what others measured was read.
+    imported: u64,
     next: Option<Timestamp>,
     last_evaluation: Timestamp,
     /// Changes that the store did not take yet; they are tried again.
@@ -72,7 +75,15 @@ impl Pipeline {
         core.restore(&coordinator, incidents);
         presence::remember(&coordinator, &mut core, now()).await?;
         let last_evaluation = Timestamp::default();
-        Ok(Self { coordinator, core, position, next: None, last_evaluation, unpublished: Vec::new() })
+        Ok(Self {
+            coordinator,
+            core,
+            position,
+            imported: 0,
+            next: None,
+            last_evaluation,
+            unpublished: Vec::new(),
+        })
     }
 
     /// Judges and detects until asked to stop.
@@ -104,7 +115,7 @@ impl Pipeline {
             let is_full = page.is_full;
             self.position = page.position;
             if page.measurements.is_empty() && !is_full {
-                return Ok(is_urgent);
+                return Ok(is_urgent | self.take_imported().await?);
             }
             let coordinator = Arc::clone(&self.coordinator);
             let taken = self.blocking(move |core| core.take(&coordinator, page.measurements)).await?;
@@ -113,6 +124,28 @@ impl Pipeline {
             if !judgements.is_empty() {
                 tolerate(self.coordinator.archive.note_judgements(judgements).await)?;
             }
+            if !is_full || self.coordinator.stop.is_cancelled() {
+                return Ok(is_urgent | self.take_imported().await?);
+            }
+        }
+    }
+
+    /// Reads what others measured, where a country's profile wants it to count; true if it cannot wait.
+    async fn take_imported(&mut self) -> Result<bool, PipelineError> {
+        if !self.coordinator.countries.any_counts_imported() {
+            return Ok(false);
+        }
+        let mut is_urgent = false;
+        loop {
+            let page = tolerate(self.coordinator.archive.imported_after(self.imported, PAGE).await)?;
+            let is_full = page.len() == PAGE;
+            let Some((last, _)) = page.last() else { return Ok(is_urgent) };
+            self.imported = *last;
+            let oldest = now() - LOOK_BACK;
+            let records = page.into_iter().map(|(_, record)| record);
+            let records: Vec<_> = records.filter(|record| record.received_at >= oldest).collect();
+            let coordinator = Arc::clone(&self.coordinator);
+            is_urgent |= self.blocking(move |core| core.take_imported(&coordinator, records)).await?;
             if !is_full || self.coordinator.stop.is_cancelled() {
                 return Ok(is_urgent);
             }

@@ -2,12 +2,13 @@
 //! directory holds, and may be called again for the same directory.
 
 use super::{
-    AgentRecord, AppendOutcome, Archive, Budget, InviteRecord, NewMeasurement, PresenceEvent, PresenceKind,
-    Redeemed, Registry,
+    AgentRecord, AppendOutcome, Archive, Budget, ImportedRecord, InviteRecord, NewMeasurement, PresenceEvent,
+    PresenceKind, Redeemed, Registry,
 };
 use faultline_model::{
-    AgentId, Asn, CheckKind, Class, Depth, Engine, Fact, Failure, Incident, IncidentId, Judgement, Layer,
-    LayerStatus, Measurement, MeasurementId, Observation, Revision, Status, Target, Timestamp, Verdict, Why,
+    AgentId, Asn, Category, CheckKind, Class, Depth, Engine, Fact, Failure, Incident, IncidentId, Judgement,
+    Layer, LayerStatus, Measurement, MeasurementId, Observation, Record, Revision, Status, Target, Timestamp,
+    Verdict, Why,
 };
 use faultline_runtime::{OperatorKey, OperatorRoot};
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ macro_rules! store_contract {
             lists_and_the_root_survive,
             generations_rise_over_restarts,
             a_measurement_is_stored_once_and_a_conflict_is_told,
+            what_others_measured_is_stored_once_and_apart,
             measurements_come_back_in_order_as_they_were,
             judgements_are_noted_and_counted_by_cell,
             revisions_are_never_lost_and_an_older_state_never_wins,
@@ -266,6 +268,46 @@ pub(super) async fn a_measurement_is_stored_once_and_a_conflict_is_told<S: Archi
     assert_eq!(again, vec![duplicate, conflict.clone(), conflict]);
     assert_eq!(store.measurements_after(0, 10).await.expect("read").measurements.len(), 2);
     assert_eq!(store.counts().await.expect("counted"), vec![(AgentId::new("a1").expect("valid"), 2)]);
+}
+
+pub(super) async fn what_others_measured_is_stored_once_and_apart<S: Archive>(
+    dir: &Path,
+    open: impl Fn(&Path) -> S,
+) {
+    let store = open(dir);
+    store.append(vec![measurement("live", 1_000)]).await.expect("stored");
+    let imported = |id: &str, started_at: i64| ImportedRecord {
+        record: Record {
+            id: MeasurementId::new(id).expect("valid"),
+            agent: AgentId::new("theirs").expect("valid"),
+            asn: asn(23674),
+            country: "PK".parse().expect("valid"),
+            target: Target::new("https://x.com/").expect("valid"),
+            category: Category::new("GRP").expect("valid"),
+            started_at: at(started_at),
+            received_at: at(started_at),
+            class: Class::TlsReset,
+            control_ok: Some(true),
+            why: Why::Routine,
+            control: false,
+        },
+        source: "a survey".into(),
+        imported_at: at(5_000),
+    };
+    let rows = vec![imported("one", 1), imported("one", 1), imported("live", 1), imported("two", 2)];
+    use AppendOutcome::{Conflict, Duplicate, Stored};
+    assert_eq!(store.append_imported(rows).await.expect("stored"), [Stored, Duplicate, Duplicate, Stored]);
+    let changed = imported("one", 9);
+    let id = changed.record.id.clone();
+    assert_eq!(store.append_imported(vec![changed]).await.expect("answered"), [Conflict(id)]);
+    drop(store);
+    let store = open(dir);
+    let kept = store.imported_after(0, 10).await.expect("read");
+    let ids: Vec<&str> = kept.iter().map(|(_, record)| record.id.as_str()).collect();
+    assert_eq!(ids, ["one", "two"]);
+    assert_eq!(store.imported_after(kept[0].0, 10).await.expect("read").len(), 1);
+    assert_eq!(store.measurements_after(0, 10).await.expect("read").measurements.len(), 1, "kept apart");
+    assert_eq!(store.prune(at(6_000), 10).await.expect("pruned"), 3, "and forgotten as the rest is");
 }
 
 pub(super) async fn measurements_come_back_in_order_as_they_were<S: Archive>(

@@ -12,13 +12,13 @@ mod rows;
 pub mod sqlite;
 
 pub use rows::{
-    AgentRecord, AppendOutcome, ArchivePage, Budget, CellCount, InviteRecord, NewMeasurement, PresenceEvent,
-    Redeemed, StoredMeasurement, TokenHash,
+    AgentRecord, AppendOutcome, ArchivePage, Budget, CellCount, ImportedRecord, InviteRecord, NewMeasurement,
+    PresenceEvent, Redeemed, StoredMeasurement, TokenHash,
 };
 
 pub use faultline_model::PresenceKind;
 
-use faultline_model::{AgentId, CountryCode, Incident, IncidentId, Judgement, SignedList, Timestamp};
+use faultline_model::{AgentId, CountryCode, Incident, IncidentId, Judgement, Record, SignedList, Timestamp};
 use faultline_runtime::OperatorRoot;
 use futures_util::future::BoxFuture;
 
@@ -105,6 +105,11 @@ pub trait Registry: Send + Sync {
 pub trait Archive: Send + Sync {
     /// Stores measurements once per id; one outcome per measurement, in order.
     fn append(&self, measurements: Vec<NewMeasurement>) -> Answer<'_, Vec<AppendOutcome>>;
+    /// Stores measurements by others once per id; one outcome per measurement, in order. An id of a live measurement
+    /// is a duplicate: what came first-hand is not told again.
+    fn append_imported(&self, records: Vec<ImportedRecord>) -> Answer<'_, Vec<AppendOutcome>>;
+    /// Returns measurements by others stored after a position, oldest first, each with its position.
+    fn imported_after(&self, position: u64, limit: usize) -> Answer<'_, Vec<(u64, Record)>>;
     /// Returns measurements stored after a position, oldest first.
     fn measurements_after(&self, position: u64, limit: usize) -> Answer<'_, ArchivePage>;
     /// Returns the position just before the first measurement received at or after a moment.

@@ -1,8 +1,8 @@
 //! What is kept, as values that cannot be wrong.
 
 use faultline_model::{
-    AgentId, Asn, CheckKind, CountryCode, Judgement, Measurement, MeasurementId, PresenceKind, Target,
-    Timestamp, Why,
+    AgentId, Asn, CheckKind, CountryCode, Judgement, Measurement, MeasurementId, PresenceKind, Record,
+    Target, Timestamp, Why,
 };
 
 /// SHA-256 of a one-time token: the token itself is never kept.
@@ -110,6 +110,17 @@ pub struct StoredMeasurement {
     pub row: NewMeasurement,
     /// What was judged of it, once it was.
     pub judgement: Option<Judgement>,
+}
+
+/// A measurement by others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportedRecord {
+    /// What it says.
+    pub record: Record,
+    /// Where it comes from, in the words of the operator who imported it.
+    pub source: String,
+    /// When it was imported.
+    pub imported_at: Timestamp,
 }
 
 /// A stretch of the archive, oldest first.

@@ -175,6 +175,9 @@ pub struct CountryProfile {
     /// Languages in which volunteers are spoken to, as ISO 639 codes, the most common first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub languages: Vec<String>,
+    /// Measurements by others that were imported count as evidence beside live ones.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub imported_as_evidence: bool,
     /// The operator families.
     #[serde(rename = "operator", default)]
     pub operators: Vec<Operator>,
@@ -217,6 +220,7 @@ impl CountryProfile {
             time_zone: None,
             risk_tier: None,
             languages: Vec::new(),
+            imported_as_evidence: false,
             operators: Vec::new(),
             gateways: Vec::new(),
             sources: Vec::new(),

@@ -1,12 +1,12 @@
 //! Measurements and presence.
 
 use super::super::{
-    Answer, AppendOutcome, Archive, ArchivePage, CellCount, NewMeasurement, PresenceEvent, PresenceKind,
-    StoredMeasurement,
+    Answer, AppendOutcome, Archive, ArchivePage, CellCount, ImportedRecord, NewMeasurement, PresenceEvent,
+    PresenceKind, StoredMeasurement,
 };
 use super::SqliteStore;
 use super::registry::{asn_from, country_from, damaged, number};
-use faultline_model::{AgentId, Asn, Judgement, LayerStatus, Timestamp, Why};
+use faultline_model::{AgentId, Asn, Judgement, LayerStatus, Record, Timestamp, Why};
 use faultline_proto::agent as wire;
 use faultline_proto::convert::{measurement_from_wire, measurement_to_wire};
 use prost::Message;
@@ -25,6 +25,24 @@ impl Archive for SqliteStore {
             .map(|row| (measurement_to_wire(&row.measurement).encode_to_vec(), row))
             .collect();
         Box::pin(self.writer.write("store measurements", move |db| append(db, &encoded)))
+    }
+
+    fn append_imported(&self, records: Vec<ImportedRecord>) -> Answer<'_, Vec<AppendOutcome>> {
+        Box::pin(self.writer.write("store imported measurements", move |db| append_imported(db, &records)))
+    }
+
+    fn imported_after(&self, position: u64, limit: usize) -> Answer<'_, Vec<(u64, Record)>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        Box::pin(Arc::clone(&self.readers).read("read imported measurements", move |db| {
+            let mut query = db.prepare_cached(
+                "SELECT position, body FROM imported WHERE position > ?1 ORDER BY position LIMIT ?2",
+            )?;
+            let rows = query.query_map(params![number(position), limit], |row| {
+                let record = serde_json::from_str(row.get_ref(1)?.as_str()?).map_err(|e| damaged(1, &e))?;
+                Ok((u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0), record))
+            })?;
+            rows.collect::<rusqlite::Result<Vec<_>>>().map(Ok)
+        }))
     }
 
     fn measurements_after(&self, position: u64, limit: usize) -> Answer<'_, ArchivePage> {
@@ -155,7 +173,14 @@ impl Archive for SqliteStore {
                 (SELECT position FROM measurement WHERE received_at < ?1 LIMIT ?2)";
             let presence =
                 "DELETE FROM presence WHERE rowid IN (SELECT rowid FROM presence WHERE at < ?1 LIMIT ?2)";
-            Ok(db.execute(measurements, border)? + db.execute(presence, border)?)
+            let imported = "DELETE FROM imported WHERE position IN
+                (SELECT position FROM imported WHERE imported_at < ?1 LIMIT ?2)";
+            let old = [measurements, presence, imported];
+            let mut deleted = 0;
+            for statement in old {
+                deleted += db.execute(statement, border)?;
+            }
+            Ok(deleted)
         }))
     }
 }
@@ -203,6 +228,29 @@ fn append(db: &Connection, rows: &[(Vec<u8>, NewMeasurement)]) -> rusqlite::Resu
     )?;
     for (agent, added) in stored {
         count.execute(params![agent.as_str(), added])?;
+    }
+    Ok(outcomes)
+}
+
+fn append_imported(db: &Connection, rows: &[ImportedRecord]) -> rusqlite::Result<Vec<AppendOutcome>> {
+    let mut insert = db.prepare_cached(
+        "INSERT INTO imported (id, source, imported_at, body)
+         SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS (SELECT 1 FROM measurement WHERE id = ?1)
+         ON CONFLICT (id) DO NOTHING",
+    )?;
+    let mut find = db.prepare_cached("SELECT body = ?2 FROM imported WHERE id = ?1")?;
+    let mut outcomes = Vec::with_capacity(rows.len());
+    for row in rows {
+        let id = &row.record.id;
+        let body = serde_json::to_string(&row.record).map_err(|e| damaged(3, &e))?;
+        if insert.execute(params![id.as_str(), row.source, row.imported_at.unix_ms(), body])? == 1 {
+            outcomes.push(AppendOutcome::Stored);
+            continue;
+        }
+        let is_same: Option<bool> =
+            find.query_row(params![id.as_str(), body], |row| row.get(0)).optional()?;
+        let differs = is_same == Some(false);
+        outcomes.push(if differs { AppendOutcome::Conflict(id.clone()) } else { AppendOutcome::Duplicate });
     }
     Ok(outcomes)
 }

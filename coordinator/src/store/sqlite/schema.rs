@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use std::path::Path;
 
 /// Migration `n` (from 1) brings a file from schema `n - 1` to `n`.
-const MIGRATIONS: &[&str] = &[FIRST];
+const MIGRATIONS: &[&str] = &[FIRST, IMPORTED];
 
 const FIRST: &str = "
 CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -96,6 +96,18 @@ CREATE TABLE presence (
   spooled INTEGER NOT NULL
 );
 CREATE INDEX presence_by_time ON presence (at);
+";
+
+/// Measurements by others, apart from what live vantage points uploaded.
+const IMPORTED: &str = "
+CREATE TABLE imported (
+  position INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  source TEXT NOT NULL,
+  imported_at INTEGER NOT NULL,
+  body TEXT NOT NULL               -- faultline_model::Record as JSON
+);
+CREATE INDEX imported_by_arrival ON imported (imported_at);
 ";
 
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {

@@ -1,13 +1,14 @@
 //! Replay: recorded rows through the same detection as live measurements.
 
 mod heartbeat;
+mod live;
 pub mod ooni;
 mod row;
 mod topology;
 
 pub use heartbeat::Heartbeat;
 pub use row::{Row, RowError};
-pub use topology::{AgentRow, AsnRow, HourRates, Kind, TargetRow, Topology, TopologyError};
+pub use topology::{AgentRow, AsnRow, HourRates, Kind, Recording, TargetRow, Topology, TopologyError};
 
 use crate::detect::Detector;
 use faultline_model::{Incident, Record, Timestamp};
@@ -29,7 +30,8 @@ const TICK: Duration = Duration::from_secs(120);
 
 /// Runs the detector over rows in the order of `received_at`, with the clock driven by the data.
 ///
-/// The detector looks at the data at every full two minutes and once more at the last receipt. Rows of checks
+/// The detector looks at passive data at every full two minutes and once more at the last receipt; a recorded
+/// live run is looked at as it was lived (`live`). Rows of checks
 /// that are no part of the chain are skipped, and so are rows that contradict themselves: the caller counts
 /// those with [`Row::into_record`] when it reads them.
 ///
@@ -57,14 +59,24 @@ pub fn run_with_presence(
         last = last.max(Some(sign.at));
         detector.hear(sign);
     }
-    if let Some(last) = last {
-        detector.note_own_outage(last, last + BEYOND);
+    for [from, to] in &topology.own_outages {
+        detector.note_own_outage(*from, *to);
     }
+    // A live recording says when it ended; what is silent before that is.
+    let end = if topology.mode == Recording::Live { topology.until.filter(|_| last.is_some()) } else { last };
+    if let Some(end) = end {
+        detector.note_own_outage(end, end + BEYOND);
+    }
+    let pace = topology.pace();
     let read = |row: Row| {
         let received = row.received_at;
         (received, if row.is_chain() { row.into_record().ok() } else { None })
     };
-    Ok(play(detector, rows.into_iter().map(read), TICK))
+    let records = rows.into_iter().map(read);
+    Ok(match topology.mode {
+        Recording::Passive => play(detector, records, TICK),
+        Recording::Live => live::play(detector, records, pace),
+    })
 }
 
 /// Feeds records in the order of their receipt; the detector looks at the end of every tick of data time, and

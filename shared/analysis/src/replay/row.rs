@@ -3,7 +3,7 @@
 use faultline_model::{
     AgentId, Asn, Category, Class, CountryCode, MeasurementId, Record, Target, Timestamp, Why,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Why a row is no record.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum RowError {
 
 /// One line of `measurements.jsonl`. Unknown fields are ignored; a line that does not parse is the caller's
 /// to count.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
     /// The measurement's id.
     pub id: MeasurementId,
@@ -47,6 +47,33 @@ pub struct Row {
     /// Did the control succeed in the same minutes; absent when none ran.
     #[serde(default)]
     pub control_ok: Option<bool>,
+    /// Routine, or the answer to a question of the detector's.
+    #[serde(default)]
+    pub why: Why,
+    /// Made by a control, which stands for every country.
+    #[serde(default)]
+    pub control: bool,
+}
+
+impl From<Record> for Row {
+    fn from(record: Record) -> Self {
+        Self {
+            check: record.class.layer().as_str().to_owned(),
+            outcome: if record.class.is_anomaly() { "anomaly" } else { "ok" }.to_owned(),
+            id: record.id,
+            agent_id: record.agent,
+            asn: record.asn,
+            country: record.country,
+            target: record.target,
+            category: record.category,
+            started_at: record.started_at,
+            received_at: record.received_at,
+            failure: record.class,
+            control_ok: record.control_ok,
+            why: record.why,
+            control: record.control,
+        }
+    }
 }
 
 impl Row {
@@ -77,8 +104,8 @@ impl Row {
             received_at: self.received_at,
             class: self.failure,
             control_ok: self.control_ok,
-            why: Why::Routine,
-            control: false,
+            why: self.why,
+            control: self.control,
         })
     }
 }

@@ -1,11 +1,12 @@
 //! `topology.json`: what a coordinator knows beforehand.
 
+use super::live::Pace;
 use crate::detect::{Mode, Setup, TargetInfo, service_of};
 use faultline_model::{
     Access, AgentId, Asn, Baseline, Category, CountryCode, CountryProfile, Gateway, Operator, ProfileError,
-    Role, ServiceId, Target,
+    Role, ServiceId, Target, Timestamp,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ pub enum TopologyError {
 }
 
 /// How a network's customers are connected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Mobile.
@@ -34,8 +35,19 @@ pub enum Kind {
     Fixed,
 }
 
+/// How the data were recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recording {
+    /// Measurements as they came, without any confirmation.
+    #[default]
+    Passive,
+    /// A coordinator's run: its questions were answered, and the answers are marked.
+    Live,
+}
+
 /// One network.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AsnRow {
     /// Its number.
     pub asn: Asn,
@@ -67,7 +79,7 @@ fn fixed() -> Kind {
 }
 
 /// One agent.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AgentRow {
     /// Its id.
     pub agent_id: AgentId,
@@ -79,7 +91,7 @@ pub struct AgentRow {
 }
 
 /// One target.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TargetRow {
     /// The target.
     pub target: Target,
@@ -91,10 +103,16 @@ pub struct TargetRow {
     /// The service it belongs to, where the file says so.
     #[serde(default)]
     pub service: Option<ServiceId>,
+    /// The service's name for people.
+    #[serde(default)]
+    pub service_name: Option<String>,
+    /// The part that it plays in the service.
+    #[serde(default)]
+    pub role: Role,
 }
 
 /// Rates of ordinary days by hour of local time.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct HourRates {
     /// Share of anomalies among the results of the chain.
     #[serde(default)]
@@ -105,7 +123,7 @@ pub struct HourRates {
 }
 
 /// The whole file. Unknown fields are ignored.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Topology {
     /// The country.
     pub country: CountryCode,
@@ -131,6 +149,27 @@ pub struct Topology {
     /// Rates of ordinary days, by network.
     #[serde(default)]
     pub history: BTreeMap<Asn, HourRates>,
+    /// How the data were recorded.
+    #[serde(default)]
+    pub mode: Recording,
+    /// What the coordinator knew of the country; where it is given, it wins over `asns` and `transits`.
+    #[serde(default)]
+    pub profile: Option<CountryProfile>,
+    /// What the coordinator knew of quiet hours.
+    #[serde(default)]
+    pub baseline: Baseline,
+    /// Public hosts inside networks of the country, which controls look at from outside.
+    #[serde(default)]
+    pub landmarks: BTreeMap<Target, Asn>,
+    /// From when to when the coordinator itself was down, so that nobody could be heard.
+    #[serde(default)]
+    pub own_outages: Vec<[Timestamp; 2]>,
+    /// A live run: seconds between looks that nothing asked for.
+    #[serde(default)]
+    pub looks_every_s: Option<f64>,
+    /// A live run: when the recording ended.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
 }
 
 fn ten_minutes() -> f64 {
@@ -153,19 +192,22 @@ impl Topology {
         if !(1.0..=86_400.0).contains(&self.heartbeat_period_s) {
             return Err(TopologyError::Beat(self.heartbeat_period_s));
         }
-        let profile = self.profile();
+        let profile = self.profile.clone().unwrap_or_else(|| self.listed_profile());
         profile.validate().map_err(TopologyError::Profile)?;
         Ok(Setup {
             profile,
             targets: self.targets.iter().map(target_info).collect(),
-            baseline: Baseline::default(),
+            baseline: self.baseline.clone(),
             base_period: Duration::from_secs_f64(self.base_period_s),
-            mode: Mode::Passive,
+            mode: match self.mode {
+                Recording::Passive => Mode::Passive,
+                Recording::Live => Mode::Live,
+            },
             reference_asns: self.asns.iter().filter(|row| row.reference).map(|row| row.asn).collect(),
             history: self.history.iter().filter_map(|(asn, rates)| Some((*asn, hours(rates)?))).collect(),
             beat: Duration::from_secs_f64(self.heartbeat_period_s),
             regions: self.regions(),
-            landmarks: BTreeMap::new(),
+            landmarks: self.landmarks.clone(),
         })
     }
 
@@ -179,7 +221,55 @@ impl Topology {
         known.map(|row| (row.agent_id.clone(), row.region.clone())).collect()
     }
 
-    fn profile(&self) -> CountryProfile {
+    /// Returns how a live run is looked at.
+    pub(super) fn pace(&self) -> Pace {
+        let every = self.looks_every_s.filter(|seconds| (0.1..=3600.0).contains(seconds));
+        Pace { every: every.map(Duration::from_secs_f64), until: self.until }
+    }
+
+    /// Writes down what a live coordinator knows, so that its run can be replayed.
+    #[must_use]
+    pub fn of(setup: &Setup, until: Option<Timestamp>) -> Self {
+        let network = |operator: &Operator, asn: &Asn| AsnRow {
+            asn: *asn,
+            name: operator.name.clone(),
+            country: Some(setup.profile.country),
+            kind: if operator.access == Access::Mobile { Kind::Mobile } else { Kind::Fixed },
+            user_share: if *asn == operator.main_asn() { operator.user_share } else { 0.0 },
+            upstreams: operator.upstreams.clone(),
+            reference: false,
+            operator: Some(operator.name.clone()),
+        };
+        let asns = setup.profile.operators.iter();
+        let target = |info: &TargetInfo| TargetRow {
+            target: info.target.clone(),
+            category: info.category.clone(),
+            hosting: if info.domestic { "domestic".to_owned() } else { String::new() },
+            service: Some(info.service.clone()),
+            service_name: Some(info.service_name.clone()),
+            role: info.role,
+        };
+        Self {
+            country: setup.profile.country,
+            utc_offset_min: setup.profile.utc_offset_min,
+            base_period_s: setup.base_period.as_secs_f64(),
+            heartbeat_period_s: setup.beat.as_secs_f64(),
+            transits: setup.profile.gateways.iter().map(|gateway| gateway.asn).collect(),
+            asns: asns.flat_map(|own| own.asns.iter().map(move |asn| network(own, asn))).collect(),
+            agents: Vec::new(),
+            targets: setup.targets.iter().map(target).collect(),
+            history: BTreeMap::new(),
+            mode: if setup.mode == Mode::Live { Recording::Live } else { Recording::Passive },
+            profile: Some(setup.profile.clone()),
+            baseline: setup.baseline.clone(),
+            landmarks: setup.landmarks.clone(),
+            own_outages: Vec::new(),
+            looks_every_s: None,
+            until,
+        }
+    }
+
+    fn listed_profile(&self) -> CountryProfile {
         let mut operators: Vec<Operator> = Vec::new();
         for row in self.asns.iter().filter(|row| !row.reference) {
             let name = row.operator.clone().unwrap_or_else(|| row.name.clone());
@@ -224,10 +314,12 @@ fn normalise_shares(operators: &mut [Operator]) {
 fn target_info(row: &TargetRow) -> TargetInfo {
     let service = row.service.clone().unwrap_or_else(|| service_of(row.target.host()));
     TargetInfo {
-        service_name: row.service.as_ref().map_or_else(|| row.target.host().to_owned(), ToString::to_string),
+        service_name: row.service_name.clone().unwrap_or_else(|| {
+            row.service.as_ref().map_or_else(|| row.target.host().to_owned(), ToString::to_string)
+        }),
         service,
         target: row.target.clone(),
-        role: Role::Site,
+        role: row.role,
         category: row.category.clone(),
         domestic: row.hosting == "domestic",
     }

@@ -2,6 +2,7 @@
 
 mod country;
 mod presence;
+mod recorded;
 mod scenarios;
 mod silences;
 mod simulator;

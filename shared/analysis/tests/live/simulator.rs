@@ -58,6 +58,8 @@ pub struct Outcome {
     /// Asks handed out, by agent.
     pub handed_out: BTreeMap<(usize, usize), usize>,
     pub incidents: Vec<Incident>,
+    /// Every record, in the order in which they came.
+    pub stored: Vec<Record>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,6 +119,7 @@ pub fn play(scenario: &Scenario, seed: u64) -> Outcome {
     world.run();
     world.outcome.incidents = world.detector.incidents().cloned().collect();
     world.outcome.incidents.sort_by_key(|incident| incident.detected_at);
+    world.outcome.stored = std::mem::take(&mut world.stored);
     world.outcome
 }
 
