@@ -54,6 +54,8 @@ pub(super) struct World {
     family_numbers: BTreeMap<Asn, FamilyNo>,
     family_of: BTreeMap<Asn, FamilyNo>,
     references: BTreeSet<Asn>,
+    /// Names of gateways.
+    pub(super) gateways: BTreeMap<Asn, String>,
 }
 
 impl World {
@@ -68,6 +70,7 @@ impl World {
             family_numbers: BTreeMap::new(),
             family_of: BTreeMap::new(),
             references: BTreeSet::new(),
+            gateways: BTreeMap::new(),
         };
         world.update(setup);
         world
@@ -77,6 +80,8 @@ impl World {
     pub(super) fn update(&mut self, setup: &Setup) {
         self.country = setup.profile.country;
         self.references.clone_from(&setup.reference_asns);
+        let gateways = setup.profile.gateways.iter();
+        self.gateways = gateways.map(|gateway| (gateway.asn, gateway.name.clone())).collect();
         for info in &setup.targets {
             self.add_target(info.clone());
         }

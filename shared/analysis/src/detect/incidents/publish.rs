@@ -162,7 +162,7 @@ impl Core {
         if new.transit != old.transit {
             changes.push(match new.transit {
                 Some(gateway) => {
-                    format!("it is compatible with filtering at or behind {}", self.family_name(gateway))
+                    format!("it is compatible with filtering at or behind {}", self.gateway_name(gateway))
                 }
                 None => "no gateway explains it any more".to_owned(),
             });

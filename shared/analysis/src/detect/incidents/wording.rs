@@ -38,7 +38,10 @@ impl Core {
         }
         match statement.verdict {
             Verdict::IspBlock | Verdict::MultiIspBlock => {
-                format!("{what} {are} blocked for customers of {whom}, {span}")
+                let behind = statement.transit.map(|gateway| {
+                    format!("; compatible with filtering at or behind {}", self.gateway_name(gateway))
+                });
+                format!("{what} {are} blocked for customers of {whom}, {span}{}", behind.unwrap_or_default())
             }
             Verdict::NationalBlock => {
                 format!("{what} {are} blocked for customers of {}, {span}", self.measured(statement))
@@ -111,6 +114,14 @@ impl Core {
         }
     }
 
+    /// Returns a gateway's name with its ASN.
+    pub(super) fn gateway_name(&self, asn: Asn) -> String {
+        match self.world.gateways.get(&asn) {
+            Some(name) => format!("{name} ({asn})"),
+            None => self.family_name(asn),
+        }
+    }
+
     /// Writes a moment in local time.
     pub(super) fn local_time(&self, at: Timestamp) -> String {
         let local =
@@ -138,7 +149,7 @@ impl Core {
         }
         reasons.extend(self.describe_others(statement));
         if let Some(gateway) = statement.transit {
-            let name = self.family_name(gateway);
+            let name = self.gateway_name(gateway);
             reasons.push(format!("which providers block is compatible with filtering at or behind {name}"));
         }
         reasons.extend(self.describe_controls(statement));

@@ -115,7 +115,7 @@ impl Core {
         }
         reasons.extend(self.describe_fine(finding, statement));
         if let Some(gateway) = statement.transit {
-            let name = self.family_name(gateway);
+            let name = self.gateway_name(gateway);
             reasons.push(format!("which networks are off is compatible with a cut at or behind {name}"));
         }
         match finding.reach {
