@@ -26,6 +26,8 @@ pub(super) async fn remember(
     let lived = events.iter().map(|event| event.at).filter(|at| *at <= now).max();
     let signs = events.iter().filter_map(|event| sign(coordinator, event)).collect();
     core.hear(coordinator, signs);
+    // Who was silent for longer than that is known by its last sign of life.
+    core.hear(coordinator, last_signs(coordinator, now - LOOK_BACK));
     if let Some(from) = lived.filter(|from| now.since(*from) > SHORT) {
         tracing::info!(
             down_s = now.since(from).as_secs(),
@@ -34,6 +36,23 @@ pub(super) async fn remember(
         core.note_own_outage(from, now);
     }
     Ok(())
+}
+
+/// Returns the last signs of life of agents that were heard before a moment and are not paused.
+fn last_signs(coordinator: &Coordinator, before: Timestamp) -> Vec<Presence> {
+    let views = coordinator.fleet.views(before).into_iter().filter(|view| !view.record.paused);
+    let signs = views.filter_map(|view| {
+        Some(Presence {
+            at: view.record.last_seen.filter(|seen| *seen < before)?,
+            agent: view.record.id,
+            asn: view.network?,
+            country: view.record.country,
+            control: view.record.control,
+            kind: faultline_model::PresenceKind::Beat,
+            beat_s: u32::try_from(BEAT_EVERY.as_secs()).ok(),
+        })
+    });
+    signs.collect()
 }
 
 /// Reads an event back; nothing for the coordinator's own, for strangers, and for unknown networks.

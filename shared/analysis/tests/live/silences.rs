@@ -397,3 +397,17 @@ fn two_providers_behind_one_gateway_are_told_with_it() {
         assert_eq!((last.verdict, last.transit), (Verdict::PartialShutdown, gateway), "{}", show(&outcome));
     }
 }
+
+#[test]
+fn a_shutdown_that_outlasts_a_restarts_memory_still_ends() {
+    let seed = 0;
+    let offs = vec![Off {
+        from: begin(seed),
+        to: 30 * 3_600_000,
+        hits: Hits::Providers(vec![6, 7]),
+        meanwhile: Meanwhile::Nothing,
+    }];
+    let outcome = play(&Scenario { offs, lasts: 30 * 3_600_000 + 600_000, ..Scenario::default() }, seed);
+    let last = outcome.incidents.iter().find(|incident| !incident.retracted).expect("one stands");
+    assert!(error(last.end, 30 * 3_600_000) < 60_000, "{}", show(&outcome));
+}

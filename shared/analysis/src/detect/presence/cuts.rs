@@ -145,8 +145,21 @@ impl Core {
         self.presences.cuts.retain(|_, cut| cut.ended.is_none_or(|ended| now - ended.at <= RETENTION_MS));
     }
 
+    /// Returns when agents of a group were first heard after a cut was noticed.
+    fn newcomers(&self, group: &Group, cut: &Cut) -> impl Iterator<Item = Ms> {
+        let own = self.presences.agents.iter().filter(move |(key, heard)| self.belongs(group, key, heard));
+        own.filter_map(move |(_, heard)| heard.first_after(cut.raised)).filter(|back| *back <= self.now)
+    }
+
     fn end_of_silence(&self, group: &Group, cut: &Cut) -> Option<Ms> {
-        let taken = self.returns(group, cut);
+        let mut taken = self.returns(group, cut);
+        if taken.is_empty() {
+            // Who was there before is not known any more: two that are heard say that it is over.
+            taken = self.newcomers(group, cut).map(Some).collect();
+            if taken.len() < 2 {
+                return None;
+            }
+        }
         let mut backs: Vec<Ms> = taken.iter().flatten().copied().collect();
         backs.sort_unstable();
         let silent = taken.len() - backs.len();

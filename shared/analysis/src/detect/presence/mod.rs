@@ -30,6 +30,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const MISSED: Ms = 3;
 /// After our own side was down, agents have so long to come back before their silence counts.
 const GRACE_MS: Ms = 150_000;
+/// Who was not heard for so long is forgotten.
+const GONE_MS: Ms = 14 * 86_400_000;
 /// Who fell silent so long ago is no longer expected.
 const EXPECTED_MS: Ms = 3_000_000;
 
@@ -137,6 +139,11 @@ impl Heard {
         self.runs.iter().any(|run| run.from <= to && run.to >= from)
     }
 
+    /// Returns when it was first heard after a moment.
+    fn first_after(&self, moment: Ms) -> Option<Ms> {
+        self.runs.iter().map(|run| run.from).find(|from| *from > moment)
+    }
+
     /// Returns when it was heard last.
     fn last(&self) -> Option<Run> {
         self.runs.last().copied()
@@ -147,8 +154,10 @@ impl Heard {
         self.runs.iter().map(|run| (run.to.min(to) - run.from.max(from)).max(0)).sum()
     }
 
+    /// Forgets old runs but the last one: a shutdown may last for days, and who it took must be known at its end.
     fn forget(&mut self, before: Ms) {
-        self.runs.retain(|run| run.to >= before);
+        let last = self.last();
+        self.runs.retain(|run| run.to >= before || Some(*run) == last);
         self.leaves = self.leaves.split_off(&before);
     }
 }
@@ -173,6 +182,14 @@ impl Presences {
             (!heard.has_left(run.to, Ms::MAX)).then(|| self.bridged(run) + run.after + 1)
         });
         ends.filter(|at| *at > now).min()
+    }
+
+    /// Says whether agents outside the country are known, and none of them was heard after a moment.
+    pub(super) fn is_outside_unsure(&self, after: Ms) -> bool {
+        let mut outside =
+            self.agents.values().filter(|heard| !matches!(heard.place, Place::Home(_))).peekable();
+        let is_known = outside.peek().is_some();
+        is_known && !outside.any(|heard| heard.last().is_some_and(|run| run.to > after))
     }
 
     /// Returns when an agent outside the country was first heard again after a moment.
@@ -245,7 +262,8 @@ impl Core {
         for heard in self.presences.agents.values_mut() {
             heard.forget(before);
         }
-        self.presences.agents.retain(|_, heard| !heard.runs.is_empty());
+        let gone = self.now - GONE_MS;
+        self.presences.agents.retain(|_, heard| heard.last().is_some_and(|run| run.to >= gone));
         self.presences.own.retain(|_, up| *up >= before);
         self.presences.landmarks.forget(before);
     }
@@ -314,6 +332,15 @@ mod tests {
         assert_eq!(falls, [200_000]);
         left.leaves.insert(201_000);
         assert_eq!(left.falls().count(), 0);
+    }
+
+    #[test]
+    fn the_last_sign_of_a_silent_agent_is_kept_for_days() {
+        let mut silent = heard(&[0, 15_000, 400_000]);
+        silent.forget(10_000_000);
+        assert_eq!(silent.runs.iter().map(|run| run.to).collect::<Vec<_>>(), [400_000]);
+        silent.hear(20_000_000, 3 * BEAT);
+        assert_eq!(silent.first_after(500_000), Some(20_000_000));
     }
 
     #[test]

@@ -166,7 +166,10 @@ impl Core {
                 && self.landmarks_of(family).next().is_some()
                 && self.outside(family, cut) == Outside::Unknown
         });
-        let due = event.raised() + if is_asking { OUTSIDE_HOLD_MS } else { HOLD_MS };
+        // Nobody abroad was heard since: it may be our own side.
+        let high = event.cuts.values().map(|cut| cut.high).max().unwrap_or(self.now);
+        let is_unsure = self.presences.is_outside_unsure(high);
+        let due = event.raised() + if is_asking || is_unsure { OUTSIDE_HOLD_MS } else { HOLD_MS };
         if self.now < due {
             self.wake_at(due.min(self.now + OPEN_LOOK_MS));
         }
