@@ -87,10 +87,16 @@ pub(crate) struct PresenceQueue {
 }
 
 impl PresenceQueue {
-    /// Adds an event. The queue is bounded by how often agents come and go within the seconds between two flushes.
+    /// Adds an event that is written down at once. The queue is bounded by what agents say within the seconds between
+    /// two flushes.
     pub(crate) fn push(&self, event: PresenceEvent) {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+        self.keep(event);
         self.nudge.notify_one();
+    }
+
+    /// Adds an event that is written down with the next ones.
+    pub(crate) fn keep(&self, event: PresenceEvent) {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
     }
 
     /// Lets the detectors hear a sign of life.

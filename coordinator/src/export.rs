@@ -3,8 +3,7 @@
 //! # Files
 //! - `measurements.jsonl`: every judged measurement that detection read, in the order of storing, with why it was
 //!   made; those of controls too, which stand for every country;
-//! - `heartbeats.jsonl`: presence as it was noted, which is sparser than what was heard live: a replay notices
-//!   silence later;
+//! - `heartbeats.jsonl`: presence as it was heard;
 //! - `imported.jsonl`: measurements by others that were imported, which live detection did not read;
 //! - `topology.json`: the profile, the list, the baseline, when the coordinator itself was down, and that this was a
 //!   live run.
@@ -16,7 +15,7 @@ use crate::config::Settings;
 use crate::countries::Countries;
 use crate::lists::Lists;
 use crate::pipeline::{record_of, setup_of};
-use crate::retention::BEAT_EVERY;
+use crate::planning::beat_s;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{AgentRecord, Archive, PresenceEvent, Registry};
 use anyhow::{Context, bail};
@@ -154,6 +153,10 @@ async fn presence(
         seen_then = events.iter().rev().take_while(|event| event.at == last.at).count();
         since = last.at;
     }
+    // Whoever exports a stopped coordinator's data does it some time after it lived.
+    if let Some((lived, until)) = lived.zip(wish.until).filter(|(lived, until)| until.since(*lived) > DOWN) {
+        outages.push([lived, until]);
+    }
     lines.finish()?;
     Ok(outages)
 }
@@ -173,7 +176,7 @@ fn heartbeat(
         kind: event.kind,
         control: record.control,
         country: Some(record.country),
-        beat_s: u32::try_from(BEAT_EVERY.as_secs()).ok(),
+        beat_s: beat_s(record.budget),
     })
 }
 

@@ -10,10 +10,9 @@ use std::time::Duration;
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 /// Rows per transaction, so that uploads never wait long behind it.
 const PRUNE_ROWS: usize = 2_000;
-/// Who is there is written down this often.
-pub(crate) const BEAT_EVERY: Duration = Duration::from_secs(60);
-/// The coordinator's own sign of life, from which a later one learns how long nobody could be heard.
-const OWN_BEAT_EVERY: Duration = Duration::from_secs(15);
+/// Beats are written down this often, with the coordinator's own sign of life, from which a later one learns how long
+/// nobody could be heard.
+const BEATS_EVERY: Duration = Duration::from_secs(15);
 /// Comings and goings are gathered for a moment: after a restart they come in thousands.
 const GATHER: Duration = Duration::from_secs(1);
 
@@ -36,52 +35,34 @@ pub(crate) async fn run_retention(coordinator: Arc<Coordinator>, keep: Duration)
     }
 }
 
-/// Writes presence down until asked to stop: comings and goings at once, who is there every minute.
+/// Writes presence down until asked to stop: comings and goings at once, beats a few seconds later.
 pub(crate) async fn run_presence(coordinator: Arc<Coordinator>) -> Result<(), StoreError> {
-    let mut beat = tokio::time::interval(BEAT_EVERY);
-    let mut own = tokio::time::interval(OWN_BEAT_EVERY);
+    let mut beats = tokio::time::interval(BEATS_EVERY);
     loop {
-        let is_beat = tokio::select! {
+        tokio::select! {
             () = coordinator.stop.cancelled() => {
                 // Streams end at the same time; what they say on the way is worth a moment's wait.
                 tokio::time::sleep(Duration::from_millis(200)).await;
-                return flush(&coordinator, false).await;
+                return flush(&coordinator).await;
             }
-            _ = beat.tick() => true,
-            _ = own.tick() => {
-                coordinator.presence.push(own_sign(now()));
-                false
+            _ = beats.tick() => {
+                coordinator.presence.keep(own_sign(now()));
+                let counters = coordinator.counters.all();
+                tracing::debug!(?counters, "counters");
             }
             () = coordinator.presence.nudge.notified() => {
                 tokio::select! {
                     () = coordinator.stop.cancelled() => {}
                     () = tokio::time::sleep(GATHER) => {}
                 }
-                false
             }
-        };
-        if is_beat {
-            let counters = coordinator.counters.all();
-            tracing::debug!(?counters, "counters");
         }
-        tolerate(flush(&coordinator, is_beat).await)?;
+        tolerate(flush(&coordinator).await)?;
     }
 }
 
-async fn flush(coordinator: &Coordinator, is_beat: bool) -> Result<(), StoreError> {
-    let mut events = coordinator.presence.take();
-    if is_beat {
-        let at = now();
-        let present = coordinator.fleet.views(now()).into_iter().filter(|view| view.is_connected);
-        events.extend(present.map(|view| PresenceEvent {
-            agent: Some(view.record.id),
-            asn: view.network,
-            at,
-            kind: if view.record.paused { PresenceKind::Paused } else { PresenceKind::Beat },
-            clock_offset_ms: view.clock_offset_ms,
-            spooled: view.spooled,
-        }));
-    }
+async fn flush(coordinator: &Coordinator) -> Result<(), StoreError> {
+    let events = coordinator.presence.take();
     if !events.is_empty() {
         coordinator.archive.append_presence(events).await?;
     }

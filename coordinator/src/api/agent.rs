@@ -9,10 +9,9 @@ use crate::coordinator::Coordinator;
 use crate::enrolment;
 use crate::fleet::{Greeting, Line};
 use crate::ingest;
-use crate::planning::day_budget;
+use crate::planning::{beat_s, day_budget};
 use crate::store::{AgentRecord, PresenceEvent, PresenceKind};
-use faultline_analysis::detect::LIVE_BEAT;
-use faultline_model::{AgentId, Asn, CountryCode, Task};
+use faultline_model::{AgentId, Asn, CountryCode, Task, Timestamp};
 use faultline_proto::agent as wire;
 use faultline_proto::agent::watch_schedule_request::Message as FromAgent;
 use faultline_proto::agent::watch_schedule_response::Message as ToAgent;
@@ -125,12 +124,11 @@ impl AgentStream {
             clock_ms: at.unix_ms(),
             country: if agent.control { String::new() } else { agent.country.to_string() },
         };
-        let beat_s = (beat != LIVE_BEAT).then(|| u32::try_from(beat.as_secs()).unwrap_or(u32::MAX));
         let presence = Present {
             asn: network.or(agent.asn),
             country: agent.country,
             control: agent.control,
-            beat_s,
+            beat_s: beat_s(enrolment::budget(hello.budget)?),
             coordinator,
             agent: agent.id.clone(),
             number: line.number,
@@ -197,12 +195,17 @@ impl AgentStream {
         // A second hello is no beat, but no reason to hang up either.
         let Some(FromAgent::Beat(beat)) = &message.message else { return };
         let Present { coordinator, agent, .. } = &self.presence;
-        if coordinator.fleet.beat(agent, beat, now()) {
+        let at = now();
+        let clock_offset_ms = beat.clock_ms.saturating_sub(at.unix_ms());
+        if coordinator.fleet.beat(agent, beat, at) {
             coordinator.replan.notify_one();
             let kind = if beat.paused { PresenceKind::Paused } else { PresenceKind::Came };
-            self.presence.note(kind, beat.clock_ms.saturating_sub(now().unix_ms()));
+            self.presence.note(kind, clock_offset_ms);
         } else {
-            self.presence.hear(if beat.paused { PresenceKind::Paused } else { PresenceKind::Beat });
+            let kind = if beat.paused { PresenceKind::Paused } else { PresenceKind::Beat };
+            let event = self.presence.event((kind, at), clock_offset_ms);
+            coordinator.presence.keep(PresenceEvent { spooled: beat.spooled, ..event });
+            self.presence.hear((kind, at));
         }
     }
 
@@ -262,10 +265,10 @@ struct Present {
 
 impl Present {
     /// Lets the detectors hear of it. Of an agent whose network nobody knows nothing can be said.
-    fn hear(&self, kind: PresenceKind) {
+    fn hear(&self, (kind, at): (PresenceKind, Timestamp)) {
         let Some(asn) = self.asn else { return };
         self.coordinator.presence.hear(faultline_model::Presence {
-            at: now(),
+            at,
             agent: self.agent.clone(),
             asn,
             country: self.country,
@@ -275,11 +278,16 @@ impl Present {
         });
     }
 
+    /// Writes down what happened to the stream and lets the detectors hear of it.
     fn note(&self, kind: PresenceKind, clock_offset_ms: i64) {
+        let at = now();
+        self.coordinator.presence.push(self.event((kind, at), clock_offset_ms));
+        self.hear((kind, at));
+    }
+
+    fn event(&self, (kind, at): (PresenceKind, Timestamp), clock_offset_ms: i64) -> PresenceEvent {
         let agent = Some(self.agent.clone());
-        let event = PresenceEvent { agent, asn: self.network, at: now(), kind, clock_offset_ms, spooled: 0 };
-        self.coordinator.presence.push(event);
-        self.hear(kind);
+        PresenceEvent { agent, asn: self.network, at, kind, clock_offset_ms, spooled: 0 }
     }
 }
 

@@ -53,7 +53,6 @@ struct Member {
     network: Option<Asn>,
     stream: Option<Stream>,
     list_version: u64,
-    spooled: u64,
     clock_offset_ms: i64,
     schedule: Arc<AgentSchedule>,
     is_dirty: bool,
@@ -77,8 +76,6 @@ pub(crate) struct MemberView {
     pub(crate) network: Option<Asn>,
     pub(crate) is_connected: bool,
     pub(crate) list_version: u64,
-    pub(crate) spooled: u64,
-    pub(crate) clock_offset_ms: i64,
 }
 
 /// A stream's end of the line to the fleet.
@@ -159,7 +156,6 @@ impl Fleet {
     pub(crate) fn beat(&self, agent: &AgentId, beat: &Beat, now: Timestamp) -> bool {
         let mut members = self.members();
         let Some(member) = members.get_mut(agent) else { return false };
-        member.spooled = beat.spooled;
         member.clock_offset_ms = beat.clock_ms.saturating_sub(now.unix_ms());
         member.see(now);
         std::mem::replace(&mut member.record.paused, beat.paused) != beat.paused
@@ -256,7 +252,6 @@ impl Member {
             record,
             stream: None,
             list_version: 0,
-            spooled: 0,
             clock_offset_ms: 0,
             schedule: Arc::default(),
             is_dirty: false,
@@ -285,8 +280,6 @@ impl Member {
             network: self.network,
             is_connected: self.is_connected(now),
             list_version: self.list_version,
-            spooled: self.spooled,
-            clock_offset_ms: self.clock_offset_ms,
         }
     }
 }

@@ -1,11 +1,11 @@
 //! What was known of everybody's presence before a restart.
 //!
-//! The store has who is there once a minute, comings and goings, and the coordinator's own signs of life. A gap in the
+//! The store has every beat, comings and goings, and the coordinator's own signs of life. A gap in the
 //! latter is a time in which nobody could be heard; silence in it says nothing about anybody.
 
 use super::core::Core;
 use crate::coordinator::Coordinator;
-use crate::retention::BEAT_EVERY;
+use crate::planning::beat_s;
 use crate::store::{PresenceEvent, StoreError};
 use faultline_model::{Presence, Timestamp};
 use std::time::Duration;
@@ -49,7 +49,7 @@ fn last_signs(coordinator: &Coordinator, before: Timestamp) -> Vec<Presence> {
             country: view.record.country,
             control: view.record.control,
             kind: faultline_model::PresenceKind::Beat,
-            beat_s: u32::try_from(BEAT_EVERY.as_secs()).ok(),
+            beat_s: beat_s(view.record.budget),
         })
     });
     signs.collect()
@@ -65,7 +65,6 @@ fn sign(coordinator: &Coordinator, event: &PresenceEvent) -> Option<Presence> {
         country: record.country,
         control: record.control,
         kind: event.kind,
-        // What was written down is sparser than what was heard.
-        beat_s: u32::try_from(BEAT_EVERY.as_secs()).ok(),
+        beat_s: beat_s(record.budget),
     })
 }

@@ -1,6 +1,7 @@
 //! What a volunteer's line may carry in a day. The numbers are the house's budget table, stated here once.
 
 use crate::store::Budget;
+use faultline_analysis::detect::LIVE_BEAT;
 use std::time::Duration;
 
 /// A light check reads at most the head of a page; names and handshakes included it stays below this.
@@ -33,6 +34,13 @@ impl DayBudget {
     pub const fn reserve(self) -> u64 {
         self.checks - self.routine_checks()
     }
+}
+
+/// Returns the seconds between two beats where they differ from what is usual.
+#[must_use]
+pub fn beat_s(budget: Budget) -> Option<u32> {
+    let beat = day_budget(budget).beat;
+    (beat != LIVE_BEAT).then(|| u32::try_from(beat.as_secs()).unwrap_or(u32::MAX))
 }
 
 /// Returns the limits of a budget class.

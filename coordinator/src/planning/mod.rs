@@ -13,7 +13,7 @@
 mod budget;
 mod interleave;
 
-pub use budget::{BYTES_PER_LIGHT_CHECK, DayBudget, day_budget};
+pub use budget::{BYTES_PER_LIGHT_CHECK, DayBudget, beat_s, day_budget};
 
 use self::interleave::Item;
 use crate::store::Budget;
