@@ -173,6 +173,11 @@ pub fn run(gathered: &Gathered, profile: Option<&CountryProfile>) -> Result<Ooni
     let note = note(base_period);
     for incident in &mut output.incidents {
         services.spell_out(incident, |asn| families.get(&asn).copied().unwrap_or(asn));
+        let named = providers.iter().filter(|provider| incident.asns.contains(&provider.asn));
+        for provider in named.filter(|provider| provider.asns.len() > 1) {
+            let all: Vec<String> = provider.asns.iter().map(Asn::to_string).collect();
+            incident.evidence.push(format!("{} is {}, counted as one", provider.name, all.join(", ")));
+        }
         incident.evidence.push(note.clone());
     }
     let basis = Footing {
