@@ -82,7 +82,8 @@ fn outage(front: &Front) -> Option<Glance> {
         letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect());
     let is_channel = matches!(gravest.verdict, Verdict::CoordinatorOutage | Verdict::ControlChannelBlock);
     let tone = if gravest.status == Status::Confirmed && !is_channel { "grave" } else { "uneasy" };
-    let mut figures = vec![(gravest.asns.len().to_string(), "networks concerned".to_owned())];
+    let networks = if gravest.asns.len() == 1 { "network concerned" } else { "networks concerned" };
+    let mut figures = vec![(gravest.asns.len().to_string(), networks.to_owned())];
     if gravest.user_share[0] > 0.0 {
         figures.push((percent(gravest.user_share[0]), "of users are on them".to_owned()));
     }

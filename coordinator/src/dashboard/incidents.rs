@@ -30,7 +30,7 @@ fn article(front: &Front, incident: &Incident) -> Markup {
                 span class={"tag " (class)} { (tag) }
                 span.tag.time { @if is_open { "Going on" } @else if incident.retracted { "No longer said" } @else { "Over" } }
             }
-            h3 { (words::verdict(incident.verdict)) }
+            h3 { (words::title(incident)) }
             p.headline { (incident.headline) }
             @if incident.onset_by_asn.len() > 1 { (strip::strip(front, incident)) }
             dl {

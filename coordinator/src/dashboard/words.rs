@@ -5,6 +5,14 @@ use crate::api::MatrixState;
 use faultline_model::{Basis, Incident, Reach, Verdict};
 use std::time::Duration;
 
+/// Returns an incident's title. Silence alone never says that anybody is offline.
+pub(super) fn title(incident: &Incident) -> &'static str {
+    match incident.basis {
+        Some(Basis::Silence) => "Vantage points went silent",
+        _ => verdict(incident.verdict),
+    }
+}
+
 /// Returns a verdict in plain words.
 pub(super) const fn verdict(verdict: Verdict) -> &'static str {
     match verdict {
