@@ -66,8 +66,8 @@ fn a_quic_failure_counts_only_where_controls_reach_the_host_both_ways() {
     let (fine, fine_web) = (control(CheckKind::Quic, None), control(CheckKind::Web, None));
     let (failing, failing_web) =
         (control(CheckKind::Quic, Some(Layer::Quic)), control(CheckKind::Web, Some(Layer::Tcp)));
-    says(&[fine.clone()], LayerStatus::Insufficient);
-    says(&[fine_web.clone()], LayerStatus::Insufficient);
+    says(std::slice::from_ref(&fine), LayerStatus::Insufficient);
+    says(std::slice::from_ref(&fine_web), LayerStatus::Insufficient);
     says(&[fine.clone(), failing_web], LayerStatus::Insufficient);
     says(&[failing.clone(), fine_web.clone()], LayerStatus::Down);
     says(&[failing, fine, fine_web.clone()], LayerStatus::Blocked);
@@ -142,7 +142,7 @@ fn a_target_at_150_kbits_beside_a_fast_control_is_throttled() {
 #[test]
 fn a_download_by_a_control_counts_for_somewhat_more_than_the_hour_between_two() {
     let pair = pair(slow(150), Some(whole(500)));
-    let old = |minutes| ControlFact { age: Duration::from_secs(minutes * 60), ..outside(4_000_000) };
+    let old = |minutes: u64| ControlFact { age: Duration::from_secs(minutes * 60), ..outside(4_000_000) };
     let says = |fact: ControlFact, status| {
         assert_judged(&pair, &[fact], Class::Throttled, status, "throttling.goodput");
     };
