@@ -171,7 +171,7 @@ impl Runner {
     fn put_off(&mut self, entry: &Entry) {
         let policy = self.agent.policy();
         if let Some(last) = policy.last_run(entry.check, &entry.target) {
-            self.timetable.postpone(entry, last + policy.least_interval());
+            self.timetable.postpone(entry, last + policy.least_interval(entry.check));
         }
     }
 
@@ -196,7 +196,8 @@ async fn work(agent: Arc<Agent>, check: Arc<dyn Check>, order: Assignment) {
     let Assignment { kind, target, depth, token, grant } = order;
     let why = if token.is_some() { Why::Confirmation } else { Why::Routine };
     let (started_at, clock) = (now(), Instant::now());
-    let job = Job { target: target.clone(), depth, resolver: grant.resolver.clone() };
+    let (resolver, control) = (grant.resolver.clone(), grant.control.clone());
+    let job = Job { target: target.clone(), depth, resolver, control };
     let ended = AssertUnwindSafe(check.run(job)).catch_unwind().await.unwrap_or(Err(NotRun::Panicked));
     let duration = clock.elapsed();
     let ended = ended.and_then(|outcome| believe_clock(started_at.unix_ms(), duration, outcome));

@@ -10,6 +10,8 @@ use std::collections::BTreeSet;
 const JITTER: f64 = 0.05;
 /// But no more than this: a longer jitter opens gaps between agents that take turns, in which onsets are lost.
 const MAX_JITTER_MS: i64 = 7_000;
+/// A list names each target at most once, and each of its checks at most once.
+const KINDS: usize = 3;
 /// Longer periods are cut to this.
 const MAX_PERIOD_MS: u64 = 86_400_000;
 
@@ -29,10 +31,9 @@ pub struct Entry {
 /// Reads a schedule; what the policy does not allow is left out or mended, and named.
 #[must_use]
 pub fn accept(schedule: &wire::Schedule, policy: &Policy, now: Timestamp) -> (Vec<Entry>, Vec<Refusal>) {
-    if schedule.entries.len() > MAX_TARGETS {
+    if schedule.entries.len() > MAX_TARGETS * KINDS {
         return (vec![], vec![Refusal::TooManyEntries]);
     }
-    let least = u64::try_from(policy.least_interval().as_millis()).unwrap_or(MAX_PERIOD_MS);
     let (mut entries, mut refusals, mut seen) = (vec![], vec![], BTreeSet::new());
     for entry in &schedule.entries {
         let Ok((check, target, depth)) = task_from_entry(entry) else {
@@ -47,6 +48,7 @@ pub fn accept(schedule: &wire::Schedule, policy: &Policy, now: Timestamp) -> (Ve
             refusals.push(Refusal::DuplicateEntry);
             continue;
         }
+        let least = u64::try_from(policy.least_interval(check).as_millis()).unwrap_or(MAX_PERIOD_MS);
         if entry.period_ms < least {
             refusals.push(Refusal::PeriodTooShort);
         }
@@ -176,6 +178,7 @@ mod tests {
             resolvers: vec![],
             targets: vec![spec("x.com"), spec("y.com")],
             landmarks: vec![],
+            throughput_control: None,
         };
         let terms = Terms::of(wire::BudgetClass::Standard, false);
         Policy::new(terms, BTreeSet::from([CheckKind::Web]), Some(list), Ledger::new(&terms, at(0)))
@@ -215,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_schedule_larger_than_any_list_is_refused_whole() {
-        let (entries, refusals) = accept_all(vec![entry("https://x.com/", 300_000); MAX_TARGETS + 1]);
+        let (entries, refusals) = accept_all(vec![entry("https://x.com/", 300_000); MAX_TARGETS * KINDS + 1]);
         assert!(entries.is_empty() && refusals == [Refusal::TooManyEntries]);
     }
 
@@ -272,7 +275,7 @@ mod tests {
                     Err(refusal) => {
                         assert_eq!(refusal, Refusal::TooSoon);
                         let last = policy.last_run(entry.check, &entry.target).expect("a run");
-                        timetable.postpone(&entry, last + policy.least_interval());
+                        timetable.postpone(&entry, last + policy.least_interval(entry.check));
                     }
                 }
             }

@@ -57,7 +57,7 @@ pub(crate) fn costs(coordinator: &Coordinator, list: &TaskList) -> Vec<AgentCost
             id: AgentId::from_bytes([number; 16]),
             group: Group::Unknown("XX".parse().expect("two capital letters")),
             budget: Budget::Standard,
-            kinds: vec![CheckKind::Web],
+            kinds: vec![CheckKind::Web, CheckKind::Quic, CheckKind::Throughput],
         }));
     }
     let mut costs: Vec<AgentCost> =

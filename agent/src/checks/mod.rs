@@ -1,5 +1,10 @@
 //! The checks that this agent knows. A new kind is a folder here and a line in [`known`].
 
+mod page;
+mod path;
+mod quic;
+mod steps;
+mod throughput;
 mod web;
 
 use crate::net::Net;
@@ -8,6 +13,8 @@ use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use quic::QuicCheck;
+pub use throughput::{SIDE_BODY_BYTES, ThroughputCheck};
 pub use web::WebCheck;
 
 /// What a check is told.
@@ -19,6 +26,8 @@ pub struct Job {
     pub depth: Depth,
     /// The public resolver that is asked for a second opinion.
     pub resolver: Option<ResolverSpec>,
+    /// What a download is compared with, by the signed list; other checks pass it over.
+    pub control: Option<Target>,
 }
 
 /// What a check brought home.
@@ -39,6 +48,12 @@ pub enum NotRun {
     /// The clock jumped or the machine slept, so that no duration can be believed.
     #[error("the clock jumped or the machine slept meanwhile")]
     ClockJumped,
+    /// The check cannot measure such a target.
+    #[error("the check cannot measure this target")]
+    NotApplicable,
+    /// The list names nothing to compare a download with.
+    #[error("nothing is named to compare the download with")]
+    NoControl,
 }
 
 impl NotRun {
@@ -48,6 +63,8 @@ impl NotRun {
         match self {
             Self::Panicked => "check_panicked",
             Self::ClockJumped => "clock_jumped",
+            Self::NotApplicable => "not_applicable",
+            Self::NoControl => "no_throughput_control",
         }
     }
 }
@@ -65,5 +82,7 @@ pub type Checks = BTreeMap<CheckKind, Arc<dyn Check>>;
 #[must_use]
 pub fn known(net: &Arc<Net>) -> Checks {
     let web: Arc<dyn Check> = Arc::new(WebCheck::new(Arc::clone(net)));
-    Checks::from([(CheckKind::Web, web)])
+    let quic: Arc<dyn Check> = Arc::new(QuicCheck::new(Arc::clone(net)));
+    let throughput: Arc<dyn Check> = Arc::new(ThroughputCheck::new(Arc::clone(net)));
+    Checks::from([(CheckKind::Web, web), (CheckKind::Quic, quic), (CheckKind::Throughput, throughput)])
 }

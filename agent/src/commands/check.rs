@@ -16,18 +16,23 @@ const DEFAULT_DOH_URL: &str = "https://dns.google/dns-query";
 
 pub(super) async fn execute(arguments: &Check) -> Result<(), Failed> {
     init_telemetry("warn", LogFormat::Text);
+    let kind = arguments.check;
     let target = Target::new(&with_scheme(&arguments.url)).map_err(usage)?;
+    if kind.needs_https() && !target.is_https() {
+        return Err(usage(format!("{kind} measures https targets only, not {target}")));
+    }
+    let control = control(arguments, &target)?;
     let resolver = resolver(arguments)?;
     let net = Arc::new(Net::new(&arguments.roots.load()?)?);
     let known = checks::known(&net);
-    let check = known.get(&CheckKind::Web).context("the web check is not built in")?;
+    let check = known.get(&kind).with_context(|| format!("the check {kind} is not built in"))?;
     let depth = if arguments.full { Depth::Full } else { Depth::Light };
     let (started_at, clock) = (now(), Instant::now());
-    let job = Job { target: target.clone(), depth, resolver: Some(resolver) };
+    let job = Job { target: target.clone(), depth, resolver: Some(resolver), control };
     let outcome = check.run(job).await?;
     let measurement = Measurement {
         id: MeasurementId::from_bytes(random_bytes()),
-        check: CheckKind::Web,
+        check: kind,
         target,
         depth,
         why: Why::Routine,
@@ -43,6 +48,22 @@ pub(super) async fn execute(arguments: &Check) -> Result<(), Failed> {
         print_facts(&measurement, outcome.bytes);
     }
     Ok(())
+}
+
+/// Reads what a download is compared with, as the signed list would name it.
+fn control(arguments: &Check, target: &Target) -> Result<Option<Target>, Failed> {
+    let control = arguments.control.as_ref().map(|url| Target::new(&with_scheme(url)));
+    let control = control.transpose().map_err(|e| usage(format!("--control: {e}")))?;
+    match &control {
+        None if arguments.check == CheckKind::Throughput => {
+            Err(usage("throughput needs --control URL: a large https file on another host, to know the line"))
+        }
+        Some(control) if !control.is_https() => Err(usage("--control: use an https URL")),
+        Some(control) if control.host() == target.host() => {
+            Err(usage("--control: use another host than the target's, or both are slowed together"))
+        }
+        _ => Ok(control),
+    }
 }
 
 /// People type `youtube.com`.

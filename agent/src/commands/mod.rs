@@ -12,6 +12,7 @@ use crate::net::Roots;
 use crate::state::BudgetChoice;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use faultline_model::CheckKind;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use std::path::{Path, PathBuf};
@@ -80,6 +81,12 @@ struct Check {
     /// Prints the measurement as one JSON object.
     #[arg(long)]
     json: bool,
+    /// What is run: `web`, `quic` or `throughput`.
+    #[arg(long, value_name = "KIND", default_value_t = CheckKind::Web)]
+    check: CheckKind,
+    /// What `throughput` compares the download with: a large file on another host that nobody slows.
+    #[arg(long, value_name = "URL")]
+    control: Option<String>,
     /// Asks a public resolver too, and follows redirects.
     #[arg(long)]
     full: bool,

@@ -1,6 +1,6 @@
 //! A measurement for people: step by step, with timing, coloured on terminals only.
 
-use faultline_model::{Engine, Fact, Layer, Measurement, Observation};
+use faultline_model::{DownloadEnd, Engine, Fact, Layer, Measurement, Observation};
 use owo_colors::OwoColorize;
 use std::io::Write;
 
@@ -46,11 +46,14 @@ fn way(step: &Observation) -> String {
         Layer::Dns => "DNS",
         Layer::Tcp => "TCP",
         Layer::Tls => "TLS",
+        Layer::Quic => "QUIC",
         Layer::Http => "HTTP",
     };
     let peer = step.peer.map(|peer| peer.to_string()).unwrap_or_default();
     match (step.layer, step.engine) {
         (Layer::Dns, Engine::System) => format!("{layer}  system resolver"),
+        (Layer::Dns, Engine::Control) => format!("{layer}  system resolver, control"),
+        (_, Engine::Control) => format!("{layer:<4} control {peer}"),
         (_, Engine::Udp) => format!("{layer}  UDP {peer}"),
         (_, Engine::Doh) => format!("{layer}  HTTPS {peer}"),
         (_, Engine::System) => format!("{layer:<4} {peer}"),
@@ -65,6 +68,22 @@ fn seen(step: &Observation) -> String {
             format!("{} {}", dns.hostname, addresses.join(" "))
         }
         Fact::Tls(tls) => join(&[&tls.version, &tls.alpn, &tls.certificate_issuer]),
+        Fact::Quic(quic) => {
+            let version =
+                if quic.version.is_empty() { String::new() } else { format!("QUICv{}", quic.version) };
+            let datagrams =
+                format!("{} datagrams sent, {} received", quic.datagrams_sent, quic.datagrams_received);
+            join(&[&version, &quic.alpn, &quic.certificate_issuer, &datagrams])
+        }
+        Fact::Throughput(download) if download.status == 0 => download.url.clone(),
+        Fact::Throughput(download) => format!(
+            "{}, {} bytes in {} ms, {} kbit/s, {}",
+            download.status,
+            download.body_bytes,
+            download.body_ms,
+            download.goodput_bps() / 1000,
+            end(download.end)
+        ),
         Fact::Http(http) if http.status == 0 => http.url.clone(),
         Fact::Http(http) => {
             let more = if http.is_truncated { "+" } else { "" };
@@ -74,6 +93,15 @@ fn seen(step: &Observation) -> String {
                 if http.location.is_empty() { String::new() } else { format!("-> {}", http.location) };
             join(&[&body, &title, &location])
         }
+    }
+}
+
+const fn end(end: DownloadEnd) -> &'static str {
+    match end {
+        DownloadEnd::Complete => "complete",
+        DownloadEnd::BytesCap => "ended by the cap on bytes",
+        DownloadEnd::TimeCap => "ended by the cap on time",
+        DownloadEnd::Broken => "broken",
     }
 }
 

@@ -1,26 +1,25 @@
 //! Measured HTTP: one exchange by hyper on a connection that was opened before, bounded in every direction.
 
+use super::Timeline;
 use super::meter::Ending;
+use super::tasks::{EndTasks, Tasks};
 use bytes::Bytes;
 use faultline_model::Failure;
 use http::header::{ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, HOST, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
-use hyper::rt::Executor;
 use hyper_util::rt::TokioIo;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 /// A header block that is longer is not read.
-const MAX_HEADER_BYTES: usize = 16 * 1024;
+pub(super) const MAX_HEADER_BYTES: usize = 16 * 1024;
 const MAX_HEADERS: usize = 100;
 /// HTTP/2 knows no smaller window for a connection.
 const CONNECTION_WINDOW: u32 = 65_535;
@@ -37,6 +36,10 @@ pub struct Ask {
     request: Request<Full<Bytes>>,
     /// At most so many bytes of the body are read.
     body_limit: usize,
+    /// The body is timed and not kept.
+    is_download: bool,
+    /// How much of a body may be under way unread.
+    window: u32,
 }
 
 impl Ask {
@@ -48,7 +51,16 @@ impl Ask {
         headers.insert(ACCEPT, HeaderValue::from_static(BROWSER_ACCEPT));
         headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_static("en-US,en;q=0.9"));
         headers.insert(HeaderName::from_static("upgrade-insecure-requests"), HeaderValue::from_static("1"));
-        Self { request: request(Method::GET, url, headers, Bytes::new()), body_limit }
+        let window = u32::try_from(body_limit).unwrap_or(CONNECTION_WINDOW).min(CONNECTION_WINDOW);
+        let request = request(Method::GET, url, headers, Bytes::new());
+        Self { request, body_limit, is_download: false, window }
+    }
+
+    /// Asks for a page as a browser does; its body is timed and not kept, and no more than `window` bytes of it may be
+    /// under way.
+    #[must_use]
+    pub fn download(url: &Url, body_limit: usize, window: u32) -> Self {
+        Self { is_download: true, window, ..Self::page(url, body_limit) }
     }
 
     /// Asks a resolver by RFC 8484.
@@ -58,7 +70,14 @@ impl Ask {
         let kind = HeaderValue::from_static("application/dns-message");
         headers.insert(ACCEPT, kind.clone());
         headers.insert(CONTENT_TYPE, kind);
-        Self { request: request(Method::POST, url, headers, message.into()), body_limit }
+        let request = request(Method::POST, url, headers, message.into());
+        Self { request, body_limit, is_download: false, window: CONNECTION_WINDOW }
+    }
+
+    /// Returns the request without a body, with its full URL.
+    #[must_use]
+    pub(super) fn to_bare_request(&self) -> Request<()> {
+        self.request.clone().map(|_| ())
     }
 }
 
@@ -78,10 +97,50 @@ pub struct Reply {
     pub status: u16,
     /// The headers.
     pub headers: HeaderMap,
-    /// The beginning of the body.
+    /// The beginning of the body; empty for a download.
     pub body: Vec<u8>,
+    /// Bytes of the body that were read.
+    pub body_bytes: u64,
     /// The body was longer.
     pub is_truncated: bool,
+    /// When the body of a download came.
+    pub timeline: Timeline,
+}
+
+impl Reply {
+    /// Takes the answer's head.
+    pub(super) fn take_head(&mut self, status: StatusCode, headers: HeaderMap) {
+        self.timeline.head(Instant::now());
+        self.status = status.as_u16();
+        self.headers = headers;
+    }
+
+    /// Takes a piece of the body; says whether there is room for more.
+    pub(super) fn take_data(&mut self, ask: &Limits, data: &[u8]) -> bool {
+        let room = ask.body_limit.saturating_sub(usize::try_from(self.body_bytes).unwrap_or(usize::MAX));
+        let kept = &data[..data.len().min(room)];
+        self.body_bytes += kept.len() as u64;
+        if ask.is_download {
+            self.timeline.add(kept.len(), Instant::now());
+        } else {
+            self.body.extend_from_slice(kept);
+        }
+        self.is_truncated |= data.len() > room;
+        !self.is_truncated
+    }
+}
+
+/// What is read of a body.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    body_limit: usize,
+    is_download: bool,
+}
+
+impl From<&Ask> for Limits {
+    fn from(ask: &Ask) -> Self {
+        Self { body_limit: ask.body_limit, is_download: ask.is_download }
+    }
 }
 
 /// Does one exchange on an open connection and leaves the connection unusable.
@@ -97,12 +156,14 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut reply = Reply::default();
+    reply.timeline.ask(Instant::now());
     let deadline = Instant::now() + deadline;
     let ended = if is_h2 {
         timeout_at(deadline, over_h2(stream, ask, &mut reply)).await
     } else {
         timeout_at(deadline, over_h1(stream, ask, &mut reply)).await
     };
+    reply.timeline.end(Instant::now());
     let result = match ended {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(failure_of_http(&error, ending)),
@@ -140,9 +201,10 @@ where
     }
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     *ask.request.uri_mut() = path.parse().unwrap_or_default();
+    let limits = Limits::from(&ask);
     let talk = async {
         let response = sender.send_request(ask.request).await?;
-        read(response, ask.body_limit, reply).await
+        read(response, &limits, reply).await
     };
     drive(talk, connection).await
 }
@@ -153,17 +215,17 @@ where
 {
     let tasks = Tasks::default();
     let _end = EndTasks(tasks.clone());
-    let window = u32::try_from(ask.body_limit).unwrap_or(CONNECTION_WINDOW).min(CONNECTION_WINDOW);
+    let limits = Limits::from(&ask);
     let (mut sender, connection) = http2::Builder::new(tasks)
         // No more may be under way than is going to be read.
-        .initial_stream_window_size(window)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_stream_window_size(ask.window)
+        .initial_connection_window_size(ask.window.max(CONNECTION_WINDOW))
         .max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX))
         .handshake(TokioIo::new(stream))
         .await?;
     let talk = async {
         let response = sender.send_request(ask.request).await?;
-        read(response, ask.body_limit, reply).await
+        read(response, &limits, reply).await
     };
     drive(talk, connection).await
 }
@@ -184,40 +246,14 @@ where
     talk.await
 }
 
-async fn read(response: Response<Incoming>, limit: usize, reply: &mut Reply) -> hyper::Result<()> {
+async fn read(response: Response<Incoming>, limits: &Limits, reply: &mut Reply) -> hyper::Result<()> {
     let (parts, mut body) = response.into_parts();
-    reply.status = parts.status.as_u16();
-    reply.headers = parts.headers;
+    reply.take_head(parts.status, parts.headers);
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
-        let room = limit - reply.body.len();
-        reply.body.extend_from_slice(&data[..data.len().min(room)]);
-        if data.len() > room {
-            reply.is_truncated = true;
+        if !reply.take_data(limits, &data) {
             return Ok(());
         }
     }
     Ok(())
-}
-
-/// The tasks of one HTTP/2 connection, which end with it.
-#[derive(Clone, Default)]
-struct Tasks(Arc<Mutex<JoinSet<()>>>);
-
-impl<F> Executor<F> for Tasks
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    fn execute(&self, future: F) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).spawn(future);
-    }
-}
-
-/// The tasks hold the set that holds them, so somebody outside has to end them.
-struct EndTasks(Tasks);
-
-impl Drop for EndTasks {
-    fn drop(&mut self) {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
-    }
 }

@@ -33,6 +33,11 @@ impl Meter {
         self.bytes.fetch_add(payload + (payload / 1400 + 1) * PACKET_BYTES, Ordering::Relaxed);
     }
 
+    /// Raises the count to a total, if it is below.
+    pub fn raise_to(&self, total: u64) {
+        self.bytes.fetch_max(total, Ordering::Relaxed);
+    }
+
     /// Counts a connection's own packets.
     pub fn add_connection(&self) {
         self.bytes.fetch_add(CONNECTION_BYTES, Ordering::Relaxed);

@@ -11,12 +11,16 @@ mod failure;
 pub mod http;
 mod local;
 mod meter;
+pub mod quic;
+mod tasks;
+mod timeline;
 pub mod tls;
 
 pub use address::{AddressPolicy, Denied, Purpose, is_public};
 pub use failure::{failure_of_io, failure_of_tls};
 pub use local::LocalNetworks;
 pub use meter::{Ending, Meter, Metered};
+pub use timeline::Timeline;
 
 use dns::SystemResolvers;
 use faultline_model::Failure;
@@ -26,7 +30,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tls::{TlsSetupError, Trust};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
 /// When a step is given up.
 #[derive(Clone, Copy, Debug)]
@@ -39,13 +43,15 @@ pub struct Deadlines {
     pub tls: Duration,
     /// An HTTP exchange, from the request to the last byte that is read.
     pub http: Duration,
+    /// A QUIC handshake.
+    pub quic: Duration,
 }
 
 impl Default for Deadlines {
     /// The field's own: the same step fails after the same time in everybody's data.
     fn default() -> Self {
         let ten = Duration::from_secs(10);
-        Self { dns: Duration::from_secs(4), tcp: ten, tls: ten, http: ten }
+        Self { dns: Duration::from_secs(4), tcp: ten, tls: ten, http: ten, quic: ten }
     }
 }
 
@@ -135,15 +141,42 @@ impl Session {
     /// # Errors
     /// Returns the failure's code; a denied address is one.
     pub async fn connect(&self, peer: SocketAddr, purpose: Purpose) -> Result<Metered<TcpStream>, Failure> {
+        self.connect_within(peer, purpose, None).await
+    }
+
+    /// Connects to an address; `window` bounds the bytes that the far end may have under way unread, where the
+    /// system's own choice of some megabytes would break a bound on what a check costs.
+    ///
+    /// # Errors
+    /// Returns the failure's code; a denied address is one.
+    pub async fn connect_within(
+        &self,
+        peer: SocketAddr,
+        purpose: Purpose,
+        window: Option<u32>,
+    ) -> Result<Metered<TcpStream>, Failure> {
         let peer = self.policy.permit(peer, purpose).map_err(|_| Failure::AddressDenied)?;
         self.meter.add_connection();
-        let stream = within(self.net.deadlines.tcp, TcpStream::connect(peer)).await?;
+        let open = async {
+            let socket = if peer.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+            if let Some(window) = window {
+                // Linux doubles what is asked for.
+                socket.set_recv_buffer_size(window / 2)?;
+            }
+            socket.connect(peer).await
+        };
+        let stream = within(self.net.deadlines.tcp, open).await?;
         // Only a hint; a connection without it is slower, not wrong.
         let _ = stream.set_nodelay(true);
         Ok(Metered::new(stream, Arc::clone(&self.meter)))
     }
 
-    /// Opens a UDP socket that talks to one resolver only.
+    /// Raises what was counted to a total that may have come over the wire, read or not.
+    pub fn count_at_least(&self, total: u64) {
+        self.meter.raise_to(total);
+    }
+
+    /// Opens a UDP socket that talks to one peer only.
     async fn udp(&self, peer: SocketAddr, purpose: Purpose) -> Result<UdpSocket, Failure> {
         let peer = self.policy.permit(peer, purpose).map_err(|_| Failure::AddressDenied)?;
         let any: SocketAddr =

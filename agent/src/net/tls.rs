@@ -1,6 +1,6 @@
 //! Measured TLS: a handshake that keeps the certificate's facts also when it fails.
 
-use super::{Metered, Roots, Session, within};
+use super::{Metered, Roots, Session, failure_of_tls, within};
 use aws_lc_rs::digest;
 use data_encoding::HEXLOWER;
 use faultline_model::{Failure, TlsFact};
@@ -67,6 +67,15 @@ impl Trust {
         config.resumption = Resumption::disabled();
         Ok(Self { verifier, config })
     }
+
+    /// Makes a configuration for one handshake, and what will know its certificate.
+    pub(super) fn recording(&self) -> (ClientConfig, SharedSeen) {
+        let seen = SharedSeen::default();
+        let recorder = Recorder { verifier: Arc::clone(&self.verifier), seen: seen.clone() };
+        let mut config = self.config.clone();
+        config.dangerous().set_certificate_verifier(Arc::new(recorder));
+        (config, seen)
+    }
 }
 
 /// Shakes hands. The fact holds what was seen until the handshake ended, well or not.
@@ -79,13 +88,10 @@ pub async fn handshake(
     let Ok(name) = ServerName::try_from(host.to_owned()) else {
         return (fact, Err(Failure::SslInvalidHostname));
     };
-    let seen = Arc::new(Mutex::new(Seen::default()));
-    let recorder = Recorder { verifier: Arc::clone(&session.trust().verifier), seen: Arc::clone(&seen) };
-    let mut config = session.trust().config.clone();
-    config.dangerous().set_certificate_verifier(Arc::new(recorder));
+    let (config, seen) = session.trust().recording();
     let ended =
         within(session.deadlines().tls, TlsConnector::from(Arc::new(config)).connect(name, stream)).await;
-    let seen = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
+    let seen = seen.take();
     fact.certificate_sha256 = seen.sha256;
     fact.certificate_issuer = seen.issuer;
     if let Ok(stream) = &ended {
@@ -97,17 +103,39 @@ pub async fn handshake(
     (fact, ended)
 }
 
+/// What was seen of a certificate, and why it was not believed.
 #[derive(Debug, Default)]
-struct Seen {
-    sha256: String,
-    issuer: String,
+pub(super) struct Seen {
+    pub(super) sha256: String,
+    pub(super) issuer: String,
+    pub(super) failure: Option<Failure>,
 }
 
-/// Verifies as the ordinary verifier does, and notes the end certificate's facts before it judges.
+/// What a verifier has seen so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SharedSeen(Arc<Mutex<Seen>>);
+
+impl SharedSeen {
+    /// Takes what was seen.
+    pub(super) fn take(&self) -> Seen {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Returns why the certificate was not believed, if one was seen.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).failure.clone()
+    }
+
+    fn set(&self, seen: Seen) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+    }
+}
+
+/// Verifies as the ordinary verifier does, and notes the end certificate's facts whatever the verdict is.
 #[derive(Debug)]
 struct Recorder {
     verifier: Arc<WebPkiServerVerifier>,
-    seen: Arc<Mutex<Seen>>,
+    seen: SharedSeen,
 }
 
 impl ServerCertVerifier for Recorder {
@@ -124,8 +152,11 @@ impl ServerCertVerifier for Recorder {
             Ok((_, parsed)) => parsed.issuer().to_string().chars().take(MAX_ISSUER_CHARS).collect(),
             Err(_) => String::new(),
         };
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Seen { sha256, issuer };
-        self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        let verified =
+            self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        let failure = verified.as_ref().err().map(failure_of_tls);
+        self.seen.set(Seen { sha256, issuer, failure });
+        verified
     }
 
     fn verify_tls12_signature(

@@ -1,6 +1,6 @@
 //! How much a volunteer's line may be used: token buckets over a day, part of them kept back for confirmations.
 
-use faultline_model::{Depth, Timestamp};
+use faultline_model::Timestamp;
 use faultline_proto::agent::BudgetClass;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -49,15 +49,6 @@ impl Terms {
                 confirmations_per_hour: 40,
             },
         }
-    }
-}
-
-/// Returns the most that a check is expected to cost, upload included; the difference is given back afterwards.
-#[must_use]
-pub const fn expected_bytes(depth: Depth) -> u64 {
-    match depth {
-        Depth::Light => 10_000,
-        Depth::Full => 60_000,
     }
 }
 

@@ -7,15 +7,13 @@
 
 mod budget;
 
-pub use budget::{Budget, Lack, Purse, Terms, expected_bytes};
+pub use budget::{Budget, Lack, Purse, Terms};
 
 use faultline_model::{CheckKind, Depth, ResolverSpec, Target, Task, TaskList, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-/// Between two routine runs of one (check, target), whatever the list says.
-pub const OWN_FLOOR: Duration = Duration::from_secs(30);
 /// The time over which confirmations of one target are counted.
 const CONFIRMATION_WINDOW: Duration = Duration::from_secs(300);
 /// The time over which all confirmations are counted.
@@ -120,6 +118,8 @@ pub struct Grant {
     pub list_version: u64,
     /// The list's resolver for second opinions.
     pub resolver: Option<ResolverSpec>,
+    /// What the list wants downloads compared with; never chosen by anybody else.
+    pub control: Option<Target>,
     purse: Purse,
     expected: u64,
 }
@@ -176,11 +176,12 @@ impl Policy {
         self.ledger.budget.left(&self.terms, purse)
     }
 
-    /// Returns the least time between two routine runs of one (check, target).
+    /// Returns the least time between two routine runs of one (check, target): the list's, but never less than the
+    /// kind's own.
     #[must_use]
-    pub fn least_interval(&self) -> Duration {
+    pub fn least_interval(&self, check: CheckKind) -> Duration {
         let list = self.list.as_ref().map_or(0, |list| list.limits.min_interval_s);
-        Duration::from_secs(list.into()).max(OWN_FLOOR)
+        Duration::from_secs(list.into()).max(check.least_interval())
     }
 
     /// Returns when a (check, target) was last run routinely.
@@ -217,13 +218,13 @@ impl Policy {
         now: Timestamp,
     ) -> Result<Grant, Refusal> {
         let list = self.allows(check, target, now)?;
-        let (version, resolver) = (list.version, list.resolvers.first().cloned());
+        let terms = Allowed::by(list);
         // A run in the future means that the clock was set back; it limits nothing.
         let last = self.last_run(check, target).filter(|last| *last <= now);
-        if last.is_some_and(|last| now.since(last) < self.least_interval()) {
+        if last.is_some_and(|last| now.since(last) < self.least_interval(check)) {
             return Err(Refusal::TooSoon);
         }
-        let grant = self.pay(Purse::Routine, depth, (version, resolver), now)?;
+        let grant = self.pay(Purse::Routine, (check, depth), terms, now)?;
         let runs = self.ledger.routine.entry(check).or_default();
         // Targets of former lists are forgotten once they limit nothing.
         runs.retain(|_, last| now.since(*last) < Duration::from_secs(86_400));
@@ -237,7 +238,7 @@ impl Policy {
     /// Returns why not; the ledger is unchanged then.
     pub fn admit_confirmation(&mut self, task: &Task, now: Timestamp) -> Result<Grant, Refusal> {
         let list = self.allows(task.check, &task.target, now)?;
-        let (version, resolver) = (list.version, list.resolvers.first().cloned());
+        let terms = Allowed::by(list);
         let per_target = list.limits.confirmations_per_target.min(self.terms.confirmations_per_target);
         if self.ledger.tokens.iter().any(|token| token == task.token.as_str()) {
             return Err(Refusal::RepeatedToken);
@@ -253,7 +254,7 @@ impl Policy {
         if self.ledger.confirmations.len() >= self.terms.confirmations_per_hour as usize {
             return Err(Refusal::ConfirmationsPerHour);
         }
-        let grant = self.pay(Purse::Reserve, task.depth, (version, resolver), now)?;
+        let grant = self.pay(Purse::Reserve, (task.check, task.depth), terms, now)?;
         self.ledger.confirmations.push_back((task.target.to_string(), now));
         self.ledger.tokens.push_back(task.token.to_string());
         if self.ledger.tokens.len() > REMEMBERED_TOKENS {
@@ -270,16 +271,31 @@ impl Policy {
     fn pay(
         &mut self,
         purse: Purse,
-        depth: Depth,
-        (list_version, resolver): (u64, Option<ResolverSpec>),
+        (check, depth): (CheckKind, Depth),
+        terms: Allowed,
         now: Timestamp,
     ) -> Result<Grant, Refusal> {
-        let expected = expected_bytes(depth);
+        let expected = check.expected_bytes(depth);
         self.ledger.budget.take(&self.terms, purse, expected, now).map_err(|lack| match lack {
             Lack::Checks => Refusal::BudgetChecks,
             Lack::Bytes => Refusal::BudgetBytes,
         })?;
-        Ok(Grant { list_version, resolver, purse, expected })
+        let Allowed { list_version, resolver, control } = terms;
+        Ok(Grant { list_version, resolver, control, purse, expected })
+    }
+}
+
+/// What the list says about every check that it allows.
+struct Allowed {
+    list_version: u64,
+    resolver: Option<ResolverSpec>,
+    control: Option<Target>,
+}
+
+impl Allowed {
+    fn by(list: &TaskList) -> Self {
+        let (resolver, control) = (list.resolvers.first().cloned(), list.throughput_control().cloned());
+        Self { list_version: list.version, resolver, control }
     }
 }
 

@@ -33,6 +33,7 @@ fn list(names: &[String]) -> TaskList {
         resolvers: vec![],
         targets: names.iter().map(spec).collect(),
         landmarks: vec![],
+        throughput_control: None,
     }
 }
 
@@ -112,7 +113,7 @@ fn a_target_is_never_run_more_often_than_the_list_and_the_agent_allow() {
     assert!(routine(&mut policy, "y.com", at(59)).is_ok(), "another target is not affected");
     assert!(routine(&mut policy, "x.com", at(60)).is_ok());
     policy.list.as_mut().expect("a list").limits.min_interval_s = 1;
-    assert_eq!(policy.least_interval(), OWN_FLOOR);
+    assert_eq!(policy.least_interval(CheckKind::Web), Duration::from_secs(30));
     assert_eq!(routine(&mut policy, "x.com", at(89)), Err(Refusal::TooSoon));
     assert!(routine(&mut policy, "x.com", at(90)).is_ok());
 }
@@ -197,4 +198,40 @@ fn routine_work_never_touches_what_is_kept_for_confirmations() {
     (0..100).for_each(|n| drop(routine(&mut policy, &format!("t{n}.example.com"), at(0))));
     assert!(policy.admit_confirmation(&confirmation("x.com", 1), at(0)).is_ok());
     assert!(policy.left(Purse::Routine) < 0.02 && policy.left(Purse::Reserve) > 0.99);
+}
+
+fn with_downloads(class: BudgetClass) -> Policy {
+    let mut policy = policy(class);
+    policy.kinds.insert(CheckKind::Throughput);
+    let list = policy.list.as_mut().expect("a list");
+    list.targets.iter_mut().for_each(|spec| spec.checks.push(CheckKind::Throughput));
+    list.throughput_control = Some(target("canary.org"));
+    policy
+}
+
+fn download(policy: &mut Policy, name: &str, now: Timestamp) -> Result<Grant, Refusal> {
+    policy.admit_routine(CheckKind::Throughput, &target(name), Depth::Light, now)
+}
+
+#[test]
+fn a_download_is_compared_with_what_the_list_names_and_runs_once_an_hour() {
+    let mut policy = with_downloads(BudgetClass::Standard);
+    let grant = download(&mut policy, "x.com", at(0)).expect("permitted");
+    assert_eq!(grant.control, Some(target("canary.org")));
+    assert_eq!(download(&mut policy, "x.com", at(3599)), Err(Refusal::TooSoon));
+    assert_eq!(policy.least_interval(CheckKind::Throughput), Duration::from_secs(3600));
+    assert!(routine(&mut policy, "x.com", at(60)).is_ok(), "other checks of the target are not affected");
+}
+
+#[test]
+fn a_download_is_paid_for_by_its_real_bytes_and_never_by_a_small_budget() {
+    let mut policy = with_downloads(BudgetClass::Standard);
+    let grant = download(&mut policy, "x.com", at(0)).expect("permitted");
+    assert_eq!(download(&mut policy, "y.com", at(0)), Err(Refusal::BudgetBytes), "1.46 MB an hour");
+    policy.settle(&grant, 150_000);
+    assert!(download(&mut policy, "y.com", at(0)).is_ok(), "a slowed download costs little");
+    let mut small = with_downloads(BudgetClass::Small);
+    assert_eq!(download(&mut small, "x.com", at(0)), Err(Refusal::BudgetBytes));
+    assert_eq!(download(&mut small, "x.com", at(86_000)), Err(Refusal::BudgetBytes));
+    assert!(routine(&mut small, "x.com", at(86_000)).is_ok());
 }

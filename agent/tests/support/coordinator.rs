@@ -167,6 +167,7 @@ impl Coordinator {
             resolvers,
             targets: urls.iter().map(spec).collect(),
             landmarks: vec![],
+            throughput_control: None,
         }
     }
 

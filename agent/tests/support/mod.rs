@@ -4,6 +4,8 @@
 
 pub mod coordinator;
 pub mod dns;
+pub mod paced;
+pub mod quic;
 pub mod site;
 pub mod world;
 

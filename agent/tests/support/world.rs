@@ -78,6 +78,11 @@ impl World {
         TcpListener::bind((address, self.http_port)).await.expect("bound")
     }
 
+    /// Returns the port at which TLS and QUIC are served.
+    pub fn https_port(&self) -> u16 {
+        self.https_port
+    }
+
     /// Points a name to the usual site's address at both resolvers.
     pub fn name(&self, name: &str, address: &str) {
         self.system.point(name, address);
@@ -115,7 +120,7 @@ impl World {
 
     pub async fn check_with(&self, url: &str, depth: Depth, deadlines: Deadlines) -> Outcome {
         let target = Target::new(url).expect("a target");
-        let job = Job { target, depth, resolver: Some(self.resolver()) };
+        let job = Job { target, depth, resolver: Some(self.resolver()), control: None };
         WebCheck::new(self.net_with(deadlines)).run(job).await.expect("it ran")
     }
 }

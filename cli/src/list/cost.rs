@@ -2,15 +2,15 @@
 
 use crate::output::{counted, grouped};
 use crate::show::{Align, Table};
-use faultline_model::{CheckKind, TaskList};
+use faultline_model::{Depth, TaskList};
 use faultline_proto::operator::{Agent, AgentCost};
 use std::collections::BTreeMap;
 
 /// Checks a day that a schedule may use of one agent: the budget less the 30 % kept back for confirmations.
 const STANDARD_CHECKS: u64 = 2100;
 const SMALL_CHECKS: u64 = 420;
-/// A light check reads at most this much, handshakes included.
-const BYTES_PER_CHECK: u64 = 10 * 1024;
+/// And bytes, in the same way.
+const STANDARD_BYTES: u64 = 35_000_000;
 
 /// What one provider's agents have to do together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,29 +20,41 @@ pub(crate) struct Need {
     landmarks: u64,
     /// Routine checks per provider and day.
     pub checks_per_day: u64,
+    /// Their bytes, at the most that each kind is expected to cost.
+    bytes_per_day: u64,
 }
 
 impl Need {
     /// Counts a list's checks.
     pub(crate) fn of(list: &TaskList) -> Self {
-        let checks: u64 = list.targets.iter().map(|spec| count(&spec.checks)).sum();
         let period_s = u64::from(list.limits.cell_period_s.max(list.limits.min_interval_s));
+        let mut by_period: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+        for check in list.targets.iter().flat_map(|spec| &spec.checks) {
+            let (count, bytes) = by_period.entry(period_s.max(check.least_interval().as_secs())).or_default();
+            *count += 1;
+            *bytes += check.expected_bytes(Depth::Light);
+        }
+        let a_day = |part: fn(&(u64, u64)) -> u64| {
+            by_period.iter().map(|(period, cost)| (part(cost) * 86_400).div_ceil(*period)).sum()
+        };
         Self {
             targets: list.targets.len() as u64,
             period_s,
             landmarks: list.landmarks.len() as u64,
-            checks_per_day: (checks * 86_400).div_ceil(period_s),
+            checks_per_day: a_day(|cost| cost.0),
+            bytes_per_day: a_day(|cost| cost.1),
         }
     }
 
     /// Returns how many agents of the default budget a provider needs to keep the period.
-    pub(crate) const fn standard_agents(self) -> u64 {
-        self.checks_per_day.div_ceil(STANDARD_CHECKS)
+    pub(crate) fn standard_agents(self) -> u64 {
+        self.checks_per_day.div_ceil(STANDARD_CHECKS).max(self.bytes_per_day.div_ceil(STANDARD_BYTES))
     }
 
     /// Writes the need for people.
     pub(crate) fn to_text(self) -> String {
-        let per_agent = self.checks_per_day.div_ceil(self.standard_agents().max(1));
+        let agents = self.standard_agents().max(1);
+        let per_agent = self.checks_per_day.div_ceil(agents);
         let landmarks = match self.landmarks {
             0 => String::new(),
             some => format!("{} for controls alone\n", counted(some, "landmark")),
@@ -55,7 +67,7 @@ impl Need {
             counted(self.checks_per_day, "check"),
             counted(self.standard_agents(), "agent"),
             grouped(per_agent),
-            megabytes(per_agent * BYTES_PER_CHECK),
+            megabytes(self.bytes_per_day.div_ceil(agents)),
             self.checks_per_day.div_ceil(SMALL_CHECKS),
         )
     }
@@ -70,10 +82,6 @@ impl Need {
         let few = by_provider.into_iter().filter(|(_, count)| *count < self.standard_agents());
         few.map(|(name, count)| format!("{name} ({count})")).collect()
     }
-}
-
-fn count(checks: &[CheckKind]) -> u64 {
-    checks.len() as u64
 }
 
 fn provider(agent: &Agent) -> String {
@@ -128,5 +136,20 @@ mod tests {
             |operator: &str, control| Agent { operator: operator.into(), control, ..Agent::default() };
         let agents = [agent("PTCL", false), agent("PTCL", false), agent("", true)];
         assert_eq!(need.short_of(&agents, None), ["PTCL (2)"]);
+    }
+
+    #[test]
+    fn a_download_is_counted_once_an_hour_with_its_bytes() {
+        let text = include_str!("../../../lists/core.toml");
+        let (draft, _) = super::super::parse("core.toml", text).expect("a good list");
+        let mut list = draft.into_list(1, Timestamp::from_unix_ms(0));
+        let web = Need::of(&list);
+        for spec in &mut list.targets[..5] {
+            spec.checks.push(faultline_model::CheckKind::Throughput);
+        }
+        let need = Need::of(&list);
+        assert_eq!(need.checks_per_day - web.checks_per_day, 5 * 24);
+        assert_eq!(need.bytes_per_day - web.bytes_per_day, 5 * 24 * 900_000);
+        assert_eq!(need.standard_agents(), 5, "168 MB a day are more than four agents carry");
     }
 }

@@ -127,6 +127,12 @@ fn settings(held: &TaskList, new: &TaskList) -> Vec<String> {
         };
         lines.push(format!("landmarks: {} -> {}", names(held), names(new)));
     }
+    if held.throughput_control != new.throughput_control {
+        let name = |list: &TaskList| {
+            list.throughput_control.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string)
+        };
+        lines.push(format!("throughput_control: {} -> {}", name(held), name(new)));
+    }
     lines
 }
 
@@ -147,7 +153,9 @@ fn change(old: &TargetSpec, new: &TargetSpec) -> String {
         parts.push(format!("served {} -> {}", name(old), name(new)));
     }
     if old.checks != new.checks {
-        parts.push("checks".to_owned());
+        let names =
+            |spec: &TargetSpec| spec.checks.iter().map(|check| check.as_str()).collect::<Vec<_>>().join(" ");
+        parts.push(format!("checks {} -> {}", names(old), names(new)));
     }
     parts.join(", ")
 }
@@ -173,6 +181,14 @@ mod tests {
         assert!(!diff.is_drastic(), "half is not more than half");
         assert!(Diff::between(Some(&held), &held).is_empty());
         assert!(Diff::between(Some(&held), &list("https://c.example/,NEWS\n")).is_drastic());
+    }
+
+    #[test]
+    fn a_check_that_is_added_is_named() {
+        let held = list("https://a.example/,NEWS\n");
+        let mut new = held.clone();
+        new.targets[0].checks.push(faultline_model::CheckKind::Quic);
+        assert_eq!(Diff::between(Some(&held), &new).changed[0].what, "checks web -> web quic");
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub(crate) struct Settings {
     pub resolvers: Vec<ResolverSpec>,
     /// Hosts inside networks, for controls.
     pub landmarks: Vec<Landmark>,
+    /// What downloads are compared with.
+    pub throughput_control: Option<Target>,
 }
 
 impl Settings {
@@ -31,6 +33,7 @@ impl Settings {
             limits: Limits::default(),
             resolvers: Vec::new(),
             landmarks: Vec::new(),
+            throughput_control: None,
         }
     }
 }
@@ -121,6 +124,7 @@ impl Draft {
             resolvers: settings.resolvers,
             targets: self.entries.into_iter().map(|entry| entry.spec).collect(),
             landmarks: settings.landmarks,
+            throughput_control: settings.throughput_control,
         }
     }
 }

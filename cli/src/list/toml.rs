@@ -25,6 +25,8 @@ struct File {
     #[serde(default)]
     confirmations_per_target: Option<Spanned<u32>>,
     #[serde(default)]
+    throughput_control: Option<Spanned<String>>,
+    #[serde(default)]
     resolver: Vec<Resolver>,
     #[serde(default)]
     service: Vec<Service>,
@@ -67,6 +69,8 @@ struct FileTarget {
     url: Spanned<String>,
     #[serde(default)]
     role: Role,
+    #[serde(default)]
+    checks: Option<Spanned<Vec<String>>>,
 }
 
 /// Collects faults with their lines while a file is read.
@@ -157,7 +161,38 @@ fn read_settings(reader: &mut Reader<'_>, file: &File) -> Settings {
     let valid_days = reader.number("valid_days", file.valid_days.as_ref(), 1..91, plain.valid_days);
     let resolvers = file.resolver.iter().filter_map(|resolver| read_resolver(reader, resolver)).collect();
     let landmarks = file.landmark.iter().filter_map(|landmark| read_landmark(reader, landmark)).collect();
-    Settings { valid_days, limits, resolvers, landmarks, ..plain }
+    let throughput_control =
+        file.throughput_control.as_ref().and_then(|url| {
+            let target = Target::new(url.get_ref()).map_err(|e| e.to_string());
+            let target = target.and_then(|target| {
+                if target.is_https() { Ok(target) } else { Err("use an https URL".to_owned()) }
+            });
+            reader.keep(url.span(), "throughput_control", target)
+        });
+    Settings { valid_days, limits, resolvers, landmarks, throughput_control, ..plain }
+}
+
+/// Reads what is run against a target; `web` where nothing is said.
+fn read_checks(reader: &mut Reader<'_>, checks: Option<&Spanned<Vec<String>>>) -> Vec<CheckKind> {
+    let Some(names) = checks else { return vec![CheckKind::Web] };
+    let mut kinds: Vec<CheckKind> = Vec::new();
+    for name in names.get_ref() {
+        match name.parse::<CheckKind>() {
+            Ok(kind) if kinds.contains(&kind) => {
+                reader.fault(names.span(), "service.target.checks", format!("{name:?} stands there twice"));
+            }
+            Ok(kind) => kinds.push(kind),
+            Err(error) => reader.fault(
+                names.span(),
+                "service.target.checks",
+                format!("{error}; use \"web\", \"quic\", \"throughput\""),
+            ),
+        }
+    }
+    if names.get_ref().is_empty() {
+        reader.fault(names.span(), "service.target.checks", "name at least one check, or leave the key out");
+    }
+    kinds
 }
 
 fn read_resolver(reader: &mut Reader<'_>, resolver: &Resolver) -> Option<ResolverSpec> {
@@ -210,6 +245,7 @@ fn read_service(reader: &mut Reader<'_>, service: &Service, entries: &mut Vec<En
     for target in &service.target {
         let parsed = Target::new(target.url.get_ref());
         let parsed = reader.keep(target.url.span(), "service.target.url", parsed);
+        let checks = read_checks(reader, target.checks.as_ref());
         let (Some(target_name), Some(id), Some(category)) = (parsed, &id, &category) else { continue };
         entries.push(Entry {
             spec: TargetSpec {
@@ -218,7 +254,7 @@ fn read_service(reader: &mut Reader<'_>, service: &Service, entries: &mut Vec<En
                 service_name: name.clone(),
                 role: target.role,
                 category: category.clone(),
-                checks: vec![CheckKind::Web],
+                checks,
                 domestic,
             },
             source: reader.source.to_owned(),
@@ -293,6 +329,22 @@ asn = 23674
         ] {
             assert!(said.contains(expected), "{expected:?} is missing in:\n{said}");
         }
+    }
+
+    #[test]
+    fn a_target_names_its_checks_and_a_list_its_throughput_control() {
+        let text = "name = \"x\"\nthroughput_control = \"https://files.example.org/big\"\n[[service]]\n\
+                    id = \"f\"\nname = \"F\"\ncategory = \"GRP\"\n[[service.target]]\n\
+                    url = \"https://a.org/\"\nchecks = [\"web\", \"quic\", \"throughput\"]\n";
+        let list = parse("a.toml", text).expect("a good list");
+        let list = list.into_list(1, faultline_model::Timestamp::from_unix_ms(0));
+        list.validate().expect("a valid list");
+        assert_eq!(list.targets[0].checks, [CheckKind::Web, CheckKind::Quic, CheckKind::Throughput]);
+        assert_eq!(list.throughput_control().map(Target::host), Some("files.example.org"));
+        let said = faults(&text.replace("\"quic\"", "\"scan\", \"web\"").replace("https://f", "http://f"));
+        assert!(said.contains("a.toml:9: service.target.checks: unknown check \"scan\""), "{said}");
+        assert!(said.contains("\"web\" stands there twice"), "{said}");
+        assert!(said.contains("a.toml:2: throughput_control: use an https URL"), "{said}");
     }
 
     #[test]

@@ -177,9 +177,12 @@ impl Pool<'_> {
 /// Hands out what a detector asks for. Fewer than asked for is no error: it asks again.
 pub(super) fn hand_out(coordinator: &Coordinator, country: CountryCode, ask: &Ask, now: Timestamp) {
     let Some(kept) = coordinator.lists.newest() else { return };
-    let is_landmark = ask.who == Who::Controls && kept.list.allows_landmark(CheckKind::Web, &ask.target);
-    let listed = kept.list.find(&ask.target).and_then(|spec| spec.checks.first().copied());
-    let Some(check) = listed.or_else(|| is_landmark.then_some(CheckKind::Web)) else { return };
+    // Detection works on `web` evidence, so that is what it asks for.
+    let check = CheckKind::Web;
+    let is_landmark = ask.who == Who::Controls && kept.list.allows_landmark(check, &ask.target);
+    if !is_landmark && !kept.list.allows(check, &ask.target) {
+        return;
+    }
     let candidates = coordinator.fleet.candidates(&coordinator.countries, (check, kept.list.version), now);
     let per_target = usize::try_from(kept.list.limits.confirmations_per_target).unwrap_or(0);
     let pool = Pool { ask, country, candidates: &candidates, per_target };

@@ -8,8 +8,8 @@ use crate::store::{NewMeasurement, StoredMeasurement};
 use faultline_analysis::detect::{Ask, CellView, Detector, LIVE_BEAT, Mode, Setup, TargetInfo};
 use faultline_analysis::judge::judge;
 use faultline_model::{
-    AgentId, Asn, Baseline, Category, CountryCode, CountryProfile, Incident, Judgement, Presence, Record,
-    Target, TaskList, Timestamp, Why,
+    AgentId, Asn, Baseline, Category, CheckKind, CountryCode, CountryProfile, Incident, Judgement, Presence,
+    Record, Target, TaskList, Timestamp, Why,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -163,8 +163,12 @@ impl Core {
 }
 
 /// Makes the row that detection works on; `None` for what weighs nothing: nobody knows the network, or no list that
-/// was ever in force has the target.
+/// was ever in force has the target. A cell is one target, and what it holds is `web` evidence: a site whose QUIC is
+/// dropped, or that is slow, is not unreachable, so other checks are judged and stored only.
 pub(crate) fn record_of(lists: &Lists, row: NewMeasurement, judgement: &Judgement) -> Option<Record> {
+    if row.measurement.check != CheckKind::Web {
+        return None;
+    }
     let target = &row.measurement.target;
     let category = match lists.spec(target) {
         Some(spec) => spec.category,

@@ -4,14 +4,13 @@ use crate::store::Budget;
 use faultline_analysis::detect::LIVE_BEAT;
 use std::time::Duration;
 
-/// A light check reads at most the head of a page; names and handshakes included it stays below this.
-pub const BYTES_PER_LIGHT_CHECK: u64 = 10 * 1024;
-
 /// Limits of one agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DayBudget {
     /// Checks a day, all included.
     pub checks: u64,
+    /// Bytes a day, all included.
+    pub bytes: u64,
     /// Time between two beats on the open stream, before jitter.
     pub beat: Duration,
     /// After this time without a sign of life an agent counts as silent although its stream is open.
@@ -27,6 +26,12 @@ impl DayBudget {
     #[must_use]
     pub const fn routine_checks(self) -> u64 {
         self.checks * 7 / 10
+    }
+
+    /// Returns the bytes a day that a schedule may use.
+    #[must_use]
+    pub const fn routine_bytes(self) -> u64 {
+        self.bytes * 7 / 10
     }
 
     /// Returns the checks a day that are kept back for confirmations.
@@ -49,6 +54,7 @@ pub const fn day_budget(budget: Budget) -> DayBudget {
     match budget {
         Budget::Standard => DayBudget {
             checks: 3000,
+            bytes: 50_000_000,
             beat: Duration::from_secs(15),
             silent_after: Duration::from_secs(45),
             confirmations_per_target: 2,
@@ -56,6 +62,7 @@ pub const fn day_budget(budget: Budget) -> DayBudget {
         },
         Budget::Small => DayBudget {
             checks: 600,
+            bytes: 10_000_000,
             beat: Duration::from_secs(60),
             silent_after: Duration::from_secs(180),
             confirmations_per_target: 1,

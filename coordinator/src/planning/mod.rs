@@ -13,7 +13,7 @@
 mod budget;
 mod interleave;
 
-pub use budget::{BYTES_PER_LIGHT_CHECK, DayBudget, beat_s, day_budget};
+pub use budget::{DayBudget, beat_s, day_budget};
 
 use self::interleave::Item;
 use crate::store::Budget;
@@ -125,11 +125,11 @@ fn plan_family(
     plan: &mut Plan,
 ) {
     let base = base_period_ms(list);
-    let needed = share_of_day(items.len(), base);
+    let needed = needed_per_day(items, base);
     let capacity: u64 = members.iter().map(|agent| day_budget(agent.budget).routine_checks()).sum();
     let fits = needed <= capacity && capacity > 0;
     let mut rate_per_day = 0.0;
-    let mut dearest = 0;
+    let (mut dearest, mut heaviest, mut is_affordable) = (0, 0, true);
     for (class, budget) in [Budget::Standard, Budget::Small].into_iter().enumerate() {
         let turns: Vec<_> = members.iter().filter(|agent| agent.budget == budget).collect();
         let Some(count) = u64::try_from(turns.len()).ok().filter(|count| *count > 0) else { continue };
@@ -142,9 +142,11 @@ fn plan_family(
         let offset = period * u64_of(index) / u64_of(of.max(1)) + u64_of(class) * period / 2;
         for (turn, agent) in turns.iter().enumerate() {
             let entries = turn_entries(items, (turn, turns.len()), period, offset);
-            let kept: Vec<_> =
-                entries.into_iter().filter(|entry| agent.kinds.contains(&entry.check)).collect();
+            let kept: Vec<_> = entries.into_iter().filter(|entry| is_for(agent, entry)).collect();
+            let bytes = bytes_per_day(&kept);
             dearest = dearest.max(checks_per_day(&kept));
+            heaviest = heaviest.max(bytes);
+            is_affordable &= bytes <= day_budget(budget).routine_bytes();
             plan.entries.insert(agent.id.clone(), kept);
         }
         rate_per_day += 1.0 / millis_as_float(period);
@@ -153,17 +155,18 @@ fn plan_family(
         group: members[0].group,
         agents: members.len(),
         checks_per_day: dearest,
-        bytes_per_day: dearest * BYTES_PER_LIGHT_CHECK,
+        bytes_per_day: heaviest,
         cell_period_ms: period_of(rate_per_day),
-        fits,
+        fits: fits && is_affordable,
     });
 }
 
 /// Entries of the agent whose turn is `turn` of `turns`: at place `p` of round `k` it is the turn of agent
 /// `(k + p) mod turns`, so consecutive looks, at one target and at neighbouring ones, come from different agents.
 fn turn_entries(items: &[Item<'_>], (turn, turns): (usize, usize), period: u64, offset: u64) -> Vec<Entry> {
-    let cycle = period * u64_of(turns);
     let entries = items.iter().enumerate().map(|(place, item)| {
+        let period = period_of_item(item, period);
+        let cycle = period * u64_of(turns);
         let round = (turn + turns - place % turns) % turns;
         let phase_ms = (u64_of(round) * period + part_of(period, item.position) + offset) % cycle;
         let target = item.target.clone();
@@ -175,22 +178,50 @@ fn turn_entries(items: &[Item<'_>], (turn, turns): (usize, usize), period: u64, 
 /// Every control looks at every target, and at every landmark, once in a cell period.
 fn plan_controls(list: &TaskList, items: &[Item<'_>], members: &[&PlanAgent], plan: &mut Plan) {
     let period = base_period_ms(list);
-    let mut dearest = 0;
+    let (mut dearest, mut heaviest) = (0, 0);
     for (index, agent) in members.iter().enumerate() {
         let offset = period * u64_of(index) / u64_of(members.len());
         let entries = turn_entries(items, (0, 1), period, offset);
-        let kept: Vec<_> = entries.into_iter().filter(|entry| agent.kinds.contains(&entry.check)).collect();
+        let kept: Vec<_> = entries.into_iter().filter(|entry| is_for(agent, entry)).collect();
         dearest = dearest.max(checks_per_day(&kept));
+        heaviest = heaviest.max(bytes_per_day(&kept));
         plan.entries.insert(agent.id.clone(), kept);
     }
     plan.costs.push(GroupCost {
         group: Group::Control,
         agents: members.len(),
         checks_per_day: dearest,
-        bytes_per_day: dearest * BYTES_PER_LIGHT_CHECK,
+        bytes_per_day: heaviest,
         cell_period_ms: period,
         fits: true,
     });
+}
+
+/// Says whether an agent can do a task: it knows the check, and a small budget never pays for a download.
+fn is_for(agent: &PlanAgent, entry: &Entry) -> bool {
+    let is_too_heavy = agent.budget == Budget::Small && entry.check == CheckKind::Throughput;
+    agent.kinds.contains(&entry.check) && !is_too_heavy
+}
+
+/// Some checks are too heavy for the period of a cell.
+fn period_of_item(item: &Item<'_>, period: u64) -> u64 {
+    period.max(u64::try_from(item.check.least_interval().as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Checks a day when each item is run at its own period, rounded up.
+fn needed_per_day(items: &[Item<'_>], base: u64) -> u64 {
+    let mut by_period: BTreeMap<u64, usize> = BTreeMap::new();
+    for item in items {
+        *by_period.entry(period_of_item(item, base)).or_default() += 1;
+    }
+    by_period.into_iter().map(|(period, count)| share_of_day(count, period)).sum()
+}
+
+/// Counts what entries may cost a day on the wire.
+fn bytes_per_day(entries: &[Entry]) -> u64 {
+    let each =
+        |entry: &Entry| entry.check.expected_bytes(entry.depth) * DAY_MS.div_ceil(entry.period_ms.max(1));
+    entries.iter().map(each).sum()
 }
 
 /// Checks a day when so many items are each run once in a period, rounded up.

@@ -25,6 +25,7 @@ fn list(services: &[usize], cell_period_s: u32) -> TaskList {
         resolvers: vec![],
         targets: specs.collect(),
         landmarks: vec![],
+        throughput_control: None,
     }
 }
 
@@ -143,6 +144,36 @@ fn a_list_that_does_not_fit_stretches_the_period_and_says_so() {
     assert!(!plan.costs[0].fits);
     assert_eq!(plan.costs[0].cell_period_ms, 864_000, "21 targets in 2,100 checks a day");
     assert_eq!(plan.costs[0].checks_per_day, 2_100);
+}
+
+#[test]
+fn a_download_is_planned_once_an_hour_for_a_family_and_never_on_a_small_budget() {
+    let mut list = list(&[2, 1], 300);
+    list.targets[0].checks.push(CheckKind::Throughput);
+    let kinds = vec![CheckKind::Web, CheckKind::Throughput];
+    let full = |name: &str, budget| PlanAgent { kinds: kinds.clone(), ..agent(name, family(17557), budget) };
+    let agents: Vec<_> = (0..3).map(|n| full(&format!("a{n}"), Budget::Standard)).collect();
+    let three = plan(&list, &agents);
+    for agent in &agents {
+        let downloads: Vec<_> =
+            three.entries[&agent.id].iter().filter(|entry| entry.check == CheckKind::Throughput).collect();
+        assert_eq!(downloads.len(), 1);
+        assert_eq!(downloads[0].period_ms, 3 * 3_600_000, "three take turns");
+    }
+    assert!(three.costs[0].fits);
+    assert_eq!(three.costs[0].bytes_per_day, 3 * 96 * 10_000 + 8 * 900_000);
+    let small = [full("s", Budget::Small)];
+    let lone = plan(&list, &small);
+    assert!(lone.entries[&small[0].id].iter().all(|entry| entry.check == CheckKind::Web));
+}
+
+#[test]
+fn a_list_whose_downloads_exceed_a_lines_bytes_does_not_fit() {
+    let mut list = list(&[1, 1, 1], 300);
+    list.targets.iter_mut().for_each(|spec| spec.checks.push(CheckKind::Throughput));
+    let kinds = vec![CheckKind::Web, CheckKind::Throughput];
+    let lone = [PlanAgent { kinds, ..agent("a", family(17557), Budget::Standard) }];
+    assert!(!plan(&list, &lone).costs[0].fits, "65 MB a day");
 }
 
 #[test]

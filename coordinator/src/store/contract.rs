@@ -339,7 +339,10 @@ pub(super) async fn judgements_are_noted_and_counted_by_cell<S: Archive>(
     open: impl Fn(&Path) -> S,
 ) {
     let store = open(dir);
-    let rows = vec![measurement("a", 3_700_000), measurement("b", 3_800_000), measurement("c", 7_300_000)];
+    let mut quic = measurement("quic", 3_900_000);
+    quic.measurement.check = CheckKind::Quic;
+    let rows =
+        vec![measurement("a", 3_700_000), measurement("b", 3_800_000), measurement("c", 7_300_000), quic];
     store.append(rows).await.expect("stored");
     let judged = |class: Class| Judgement {
         class,
@@ -348,7 +351,7 @@ pub(super) async fn judgements_are_noted_and_counted_by_cell<S: Archive>(
         rule: "test".into(),
     };
     let read = store.measurements_after(0, 10).await.expect("read").measurements;
-    let classes = [Class::TlsReset, Class::Ok, Class::LocalNetworkDown];
+    let classes = [Class::TlsReset, Class::Ok, Class::LocalNetworkDown, Class::TlsTimeout];
     let judgements = read.iter().zip(classes).map(|(stored, class)| (stored.position, judged(class)));
     store.note_judgements(judgements.collect()).await.expect("noted");
     let read = store.measurements_after(0, 1).await.expect("read").measurements;

@@ -350,6 +350,7 @@ pub fn list(version: u64) -> TaskList {
             spec("wikipedia", "CULTR", "https://www.wikipedia.org/"),
             spec("canary", "CTRL", "https://example.com/"),
         ],
+        throughput_control: None,
     }
 }
 

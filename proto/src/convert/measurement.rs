@@ -1,21 +1,17 @@
 //! Measurements and their observations.
 
+use super::fact::{fact_from_wire, fact_to_wire};
 use super::{WireError, bounded, depth_from_wire, depth_to_wire, invalid};
 use crate::agent as wire;
 use faultline_model::{
-    CheckKind, DnsAnswer, Engine, Fact, Failure, HttpFact, Layer, Measurement, MeasurementId, Observation,
-    Target, TaskToken, Timestamp, TlsFact, Why,
+    CheckKind, Engine, Fact, Failure, Layer, Measurement, MeasurementId, Observation, Target, TaskToken,
+    Timestamp, Why,
 };
 use std::net::SocketAddr;
 use std::time::Duration;
 
 /// A measurement with more steps is refused.
 pub const MAX_OBSERVATIONS: usize = 64;
-/// A DNS answer with more addresses is refused.
-pub const MAX_ADDRESSES: usize = 32;
-const MAX_URL_BYTES: usize = 2048;
-const MAX_NAME_BYTES: usize = 256;
-const MAX_TITLE_BYTES: usize = 800;
 const MAX_FAILURE_BYTES: usize = 160;
 /// No step of an honest agent lasts longer.
 const MAX_DURATION_MS: u64 = 15 * 60 * 1000;
@@ -94,12 +90,14 @@ fn observation_to_wire(step: &Observation) -> wire::Observation {
             Layer::Tcp => wire::Layer::Tcp,
             Layer::Tls => wire::Layer::Tls,
             Layer::Http => wire::Layer::Http,
+            Layer::Quic => wire::Layer::Quic,
         }
         .into(),
         engine: match step.engine {
             Engine::System => wire::Engine::System,
             Engine::Udp => wire::Engine::Udp,
             Engine::Doh => wire::Engine::Doh,
+            Engine::Control => wire::Engine::Control,
         }
         .into(),
         hop: step.hop.into(),
@@ -111,45 +109,20 @@ fn observation_to_wire(step: &Observation) -> wire::Observation {
     }
 }
 
-fn fact_to_wire(fact: &Fact) -> Option<wire::observation::Fact> {
-    match fact {
-        Fact::None => None,
-        Fact::Dns(dns) => Some(wire::observation::Fact::Dns(wire::DnsFact {
-            hostname: dns.hostname.clone(),
-            addresses: dns.addresses.iter().map(ToString::to_string).collect(),
-        })),
-        Fact::Tls(tls) => Some(wire::observation::Fact::Tls(wire::TlsFact {
-            server_name: tls.server_name.clone(),
-            version: tls.version.clone(),
-            alpn: tls.alpn.clone(),
-            certificate_sha256: tls.certificate_sha256.clone(),
-            certificate_issuer: tls.certificate_issuer.clone(),
-        })),
-        Fact::Http(http) => Some(wire::observation::Fact::Http(wire::HttpFact {
-            url: http.url.clone(),
-            status: http.status.into(),
-            body_bytes: http.body_bytes,
-            is_truncated: http.is_truncated,
-            body_sha256: http.body_sha256.clone(),
-            title: http.title.clone(),
-            location: http.location.clone(),
-            server: http.server.clone(),
-        })),
-    }
-}
-
 fn observation_from_wire(step: wire::Observation) -> Result<Observation, WireError> {
     let layer = match wire::Layer::try_from(step.layer) {
         Ok(wire::Layer::Dns) => Layer::Dns,
         Ok(wire::Layer::Tcp) => Layer::Tcp,
         Ok(wire::Layer::Tls) => Layer::Tls,
         Ok(wire::Layer::Http) => Layer::Http,
+        Ok(wire::Layer::Quic) => Layer::Quic,
         _ => return Err(invalid("layer", step.layer)),
     };
     let engine = match wire::Engine::try_from(step.engine) {
         Ok(wire::Engine::System) => Engine::System,
         Ok(wire::Engine::Udp) => Engine::Udp,
         Ok(wire::Engine::Doh) => Engine::Doh,
+        Ok(wire::Engine::Control) => Engine::Control,
         _ => return Err(invalid("engine", step.engine)),
     };
     let peer = match step.peer.as_str() {
@@ -172,44 +145,10 @@ fn observation_from_wire(step: wire::Observation) -> Result<Observation, WireErr
     })
 }
 
-fn fact_from_wire(fact: wire::observation::Fact) -> Result<Fact, WireError> {
-    Ok(match fact {
-        wire::observation::Fact::Dns(dns) => {
-            let len = dns.addresses.len();
-            if len > MAX_ADDRESSES {
-                return Err(WireError::TooLong { field: "addresses", len, max: MAX_ADDRESSES });
-            }
-            let addresses =
-                dns.addresses.iter().map(|text| text.parse().map_err(|e| invalid("addresses", e)));
-            Fact::Dns(DnsAnswer {
-                addresses: addresses.collect::<Result<_, _>>()?,
-                hostname: bounded("hostname", dns.hostname, MAX_NAME_BYTES)?,
-            })
-        }
-        wire::observation::Fact::Tls(tls) => Fact::Tls(TlsFact {
-            server_name: bounded("server_name", tls.server_name, MAX_NAME_BYTES)?,
-            version: bounded("version", tls.version, 16)?,
-            alpn: bounded("alpn", tls.alpn, 32)?,
-            certificate_sha256: bounded("certificate_sha256", tls.certificate_sha256, 64)?,
-            certificate_issuer: bounded("certificate_issuer", tls.certificate_issuer, MAX_TITLE_BYTES)?,
-        }),
-        wire::observation::Fact::Http(http) => Fact::Http(HttpFact {
-            url: bounded("url", http.url, MAX_URL_BYTES)?,
-            status: u16::try_from(http.status).map_err(|e| invalid("status", e))?,
-            body_bytes: http.body_bytes,
-            is_truncated: http.is_truncated,
-            body_sha256: bounded("body_sha256", http.body_sha256, 64)?,
-            title: bounded("title", http.title, MAX_TITLE_BYTES)?,
-            location: bounded("location", http.location, MAX_URL_BYTES)?,
-            server: bounded("server", http.server, MAX_NAME_BYTES)?,
-        }),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use faultline_model::Depth;
+    use faultline_model::{Depth, DnsAnswer, DownloadEnd, HttpFact, QuicFact, ThroughputFact, TlsFact};
 
     fn measurement() -> Measurement {
         let step = |layer, fact| Observation {
@@ -233,6 +172,11 @@ mod tests {
             step(Layer::Tcp, Fact::None),
             step(Layer::Tls, Fact::Tls(TlsFact { server_name: "x.com".into(), ..TlsFact::default() })),
             step(Layer::Http, Fact::Http(HttpFact { status: 200, ..HttpFact::default() })),
+            step(
+                Layer::Quic,
+                Fact::Quic(QuicFact { datagrams_sent: 4, peer_versions: vec![1, 7], ..QuicFact::default() }),
+            ),
+            Observation { engine: Engine::Control, ..step(Layer::Http, Fact::Throughput(download())) },
         ];
         steps[3].failure = Some(Failure::ConnectionReset);
         Measurement {
@@ -249,11 +193,37 @@ mod tests {
         }
     }
 
+    fn download() -> ThroughputFact {
+        ThroughputFact {
+            url: "https://canary.org/big".into(),
+            status: 200,
+            body_bytes: 262_144,
+            head_ms: 80,
+            body_ms: 900,
+            bin_ms: 500,
+            bins: vec![200_000, 62_144],
+            end: DownloadEnd::BytesCap,
+        }
+    }
+
     #[test]
     fn a_measurement_survives_the_wire() {
         let measurement = measurement();
         let back = measurement_from_wire(measurement_to_wire(&measurement)).expect("valid");
         assert_eq!(back, measurement);
+    }
+
+    #[test]
+    fn each_end_of_a_download_survives_the_wire_and_endless_series_are_refused() {
+        for end in [DownloadEnd::Complete, DownloadEnd::BytesCap, DownloadEnd::TimeCap, DownloadEnd::Broken] {
+            let fact = Fact::Throughput(ThroughputFact { end, ..download() });
+            let back = fact_from_wire(fact_to_wire(&fact).expect("a fact")).expect("valid");
+            assert_eq!(back, fact);
+        }
+        let endless = Fact::Throughput(ThroughputFact { bins: vec![1; 65], ..download() });
+        assert!(fact_from_wire(fact_to_wire(&endless).expect("a fact")).is_err());
+        let many = Fact::Quic(QuicFact { peer_versions: vec![1; 17], ..QuicFact::default() });
+        assert!(fact_from_wire(fact_to_wire(&many).expect("a fact")).is_err());
     }
 
     #[test]

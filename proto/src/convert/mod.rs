@@ -1,11 +1,13 @@
 //! Conversions between wire and model, owned here so that no other crate reads raw messages.
 
+mod fact;
 mod incident;
 mod measurement;
 mod schedule;
 
+pub use fact::MAX_ADDRESSES;
 pub use incident::{incident_from_wire, incident_to_wire};
-pub use measurement::{MAX_ADDRESSES, MAX_OBSERVATIONS, measurement_from_wire, measurement_to_wire};
+pub use measurement::{MAX_OBSERVATIONS, measurement_from_wire, measurement_to_wire};
 pub use schedule::{
     confirmation_from_wire, depth_from_wire, depth_to_wire, list_from_wire, list_to_wire, task_from_entry,
 };

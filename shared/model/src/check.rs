@@ -4,13 +4,19 @@ use crate::{Target, TaskToken};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// A kind of check. Agents announce the kinds they know; only announced ones are scheduled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckKind {
     /// DNS, TCP, TLS and HTTP to a URL, step by step, ending at the first layer that fails.
+    #[default]
     Web,
+    /// DNS, a QUIC handshake and one HTTP/3 request to an `https` URL.
+    Quic,
+    /// The beginning of an `https` URL's body, timed, and then the list's control URL's through the same line.
+    Throughput,
 }
 
 impl CheckKind {
@@ -19,7 +25,37 @@ impl CheckKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Web => "web",
+            Self::Quic => "quic",
+            Self::Throughput => "throughput",
         }
+    }
+
+    /// Returns the most that one run is expected to cost on the wire in both directions, its own upload included.
+    #[must_use]
+    pub const fn expected_bytes(self, depth: Depth) -> u64 {
+        match (self, depth) {
+            (Self::Web, Depth::Light) => 10_000,
+            // Initial packets are padded to 1,200 bytes in both directions, and certificates are not compressed.
+            (Self::Quic, Depth::Light) => 25_000,
+            (Self::Web | Self::Quic, Depth::Full) => 60_000,
+            (Self::Throughput, _) => 900_000,
+        }
+    }
+
+    /// Returns the least time between two routine runs of one target on one agent, whatever a list says.
+    #[must_use]
+    pub const fn least_interval(self) -> Duration {
+        match self {
+            Self::Web | Self::Quic => Duration::from_secs(30),
+            // A download costs as much as ninety light checks.
+            Self::Throughput => Duration::from_secs(3600),
+        }
+    }
+
+    /// Says whether only `https` targets can be measured by it.
+    #[must_use]
+    pub const fn needs_https(self) -> bool {
+        matches!(self, Self::Quic | Self::Throughput)
     }
 }
 
@@ -34,6 +70,8 @@ impl FromStr for CheckKind {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "web" => Ok(Self::Web),
+            "quic" => Ok(Self::Quic),
+            "throughput" => Ok(Self::Throughput),
             other => Err(format!("unknown check {other:?}")),
         }
     }
@@ -72,4 +110,17 @@ pub struct Task {
     pub depth: Depth,
     /// The token that the result carries.
     pub token: TaskToken,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_is_read_as_it_is_written() {
+        for kind in [CheckKind::Web, CheckKind::Quic, CheckKind::Throughput] {
+            assert_eq!(kind.as_str().parse(), Ok(kind));
+        }
+        assert!("scan".parse::<CheckKind>().is_err());
+    }
 }

@@ -72,6 +72,8 @@ failures! {
     SslInvalidCertificate = "ssl_invalid_certificate",
     /// The handshake failed with an alert.
     SslFailedHandshake = "ssl_failed_handshake",
+    /// The peer, or somebody in its place, speaks no version of QUIC that was offered.
+    QuicIncompatibleVersion = "quic_incompatible_version",
     /// The HTTP answer could not be read.
     HttpInvalidResponse = "http_invalid_response",
     /// A redirect pointed to something that is no URL.

@@ -14,6 +14,8 @@ pub enum Layer {
     Tcp,
     /// The TLS handshake.
     Tls,
+    /// The QUIC handshake, which is transport and TLS in one.
+    Quic,
     /// The HTTP exchange.
     Http,
 }
@@ -26,6 +28,7 @@ impl Layer {
             Self::Dns => "dns",
             Self::Tcp => "tcp",
             Self::Tls => "tls",
+            Self::Quic => "quic",
             Self::Http => "http",
         }
     }
@@ -38,6 +41,7 @@ impl FromStr for Layer {
             "dns" => Ok(Self::Dns),
             "tcp" => Ok(Self::Tcp),
             "tls" => Ok(Self::Tls),
+            "quic" => Ok(Self::Quic),
             "http" => Ok(Self::Http),
             other => Err(format!("unknown layer {other:?}")),
         }

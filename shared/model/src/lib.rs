@@ -25,7 +25,10 @@ pub use list::{
     Landmark, Limits, ListError, MAX_LIST_BYTES, MAX_TARGETS, ResolverSpec, Signature, SignedList,
     TargetSpec, TaskList,
 };
-pub use measurement::{DnsAnswer, Engine, Fact, HttpFact, Measurement, Observation, TlsFact};
+pub use measurement::{
+    DnsAnswer, DownloadEnd, Engine, Fact, HttpFact, Measurement, Observation, QuicFact, ThroughputFact,
+    TlsFact,
+};
 pub use network::{
     Access, Asn, AsnError, CountryCode, CountryProfile, Gateway, Operator, ProfileError, RiskTier, Source,
     Vantage,

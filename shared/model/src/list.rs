@@ -49,6 +49,17 @@ pub enum ListError {
     /// The list ends before it begins, or lives longer than 90 days.
     #[error("the list must expire between 1 and 90 days after it was issued")]
     Lifetime,
+    /// A check that speaks TLS only is asked for an `http` target.
+    #[error("{0} can be measured by web only: {1} needs https")]
+    NeedsHttps(Target, CheckKind),
+    /// A download has nothing to be compared with.
+    #[error(
+        "{0} has the check throughput, but the list names no throughput_control and no https canary with role media"
+    )]
+    NoThroughputControl(Target),
+    /// A download would be compared with one from the same host.
+    #[error("{0} has the check throughput, but stands on the host of the list's own throughput control")]
+    OwnThroughputControl(Target),
 }
 
 /// How often things may be done, at most.
@@ -139,6 +150,10 @@ pub struct TaskList {
     /// verify as they were signed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub landmarks: Vec<Landmark>,
+    /// What `throughput` downloads from beside each target, to know the line. Absent in most lists: the first
+    /// `https` canary with role `media` is taken then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throughput_control: Option<Target>,
 }
 
 impl TaskList {
@@ -192,7 +207,34 @@ impl TaskList {
         if lifetime < Duration::from_secs(60) || lifetime > Duration::from_secs(90 * 86_400) {
             return Err(ListError::Lifetime);
         }
-        Ok(())
+        self.targets.iter().try_for_each(|spec| self.validate_checks(spec))
+    }
+
+    fn validate_checks(&self, spec: &TargetSpec) -> Result<(), ListError> {
+        let needs_https = spec.checks.iter().find(|check| check.needs_https());
+        if let Some(check) = needs_https
+            && !spec.target.is_https()
+        {
+            return Err(ListError::NeedsHttps(spec.target.clone(), *check));
+        }
+        if !spec.checks.contains(&CheckKind::Throughput) {
+            return Ok(());
+        }
+        match self.throughput_control() {
+            None => Err(ListError::NoThroughputControl(spec.target.clone())),
+            Some(control) if control.host() == spec.target.host() => {
+                Err(ListError::OwnThroughputControl(spec.target.clone()))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Returns what downloads are compared with: the target named for it, else the first canary with role `media`.
+    #[must_use]
+    pub fn throughput_control(&self) -> Option<&Target> {
+        let is_media_canary = |spec: &&TargetSpec| spec.category.is_canary() && spec.role == Role::Media;
+        let canaries = self.targets.iter().filter(is_media_canary).map(|spec| &spec.target);
+        self.throughput_control.iter().chain(canaries).find(|target| target.is_https())
     }
 
     /// Finds a target's entry.
@@ -260,6 +302,7 @@ mod tests {
             resolvers: vec![],
             targets: targets.iter().map(spec).collect(),
             landmarks: vec![],
+            throughput_control: None,
         }
     }
 
@@ -287,6 +330,31 @@ mod tests {
         assert!(!read.allows_landmark(CheckKind::Web, &listed));
         list.landmarks.push(landmark("https://x.com/"));
         assert!(matches!(list.validate(), Err(ListError::Duplicate(_))), "a target is no landmark");
+    }
+
+    #[test]
+    fn a_download_needs_a_control_on_another_host_that_the_list_itself_names() {
+        let mut list = list(&["https://x.com/big", "https://canary.org/big"]);
+        list.targets[0].checks.push(CheckKind::Throughput);
+        assert!(matches!(list.validate(), Err(ListError::NoThroughputControl(_))));
+        list.targets[1].role = Role::Media;
+        assert!(matches!(list.validate(), Err(ListError::NoThroughputControl(_))), "no canary");
+        list.targets[1].category = Category::canary();
+        list.validate().expect("a canary with role media");
+        assert_eq!(list.throughput_control().map(Target::host), Some("canary.org"));
+        let named = Target::new("https://files.canary.org/big").expect("valid");
+        list.throughput_control = Some(named.clone());
+        assert_eq!(list.throughput_control(), Some(&named));
+        assert_eq!(TaskList::from_bytes(&list.to_bytes()).expect("valid"), list);
+        list.throughput_control = Some(Target::new("https://x.com/other").expect("valid"));
+        assert!(matches!(list.validate(), Err(ListError::OwnThroughputControl(_))));
+    }
+
+    #[test]
+    fn what_speaks_only_tls_is_not_asked_of_a_plain_target() {
+        let mut list = list(&["http://x.com/"]);
+        list.targets[0].checks = vec![CheckKind::Web, CheckKind::Quic];
+        assert!(matches!(list.validate(), Err(ListError::NeedsHttps(_, CheckKind::Quic))));
     }
 
     #[test]

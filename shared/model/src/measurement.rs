@@ -50,6 +50,8 @@ pub enum Engine {
     Udp,
     /// A public resolver over HTTPS.
     Doh,
+    /// The control target of a paired measurement, through the same line.
+    Control,
 }
 
 impl Engine {
@@ -60,6 +62,7 @@ impl Engine {
             Self::System => "system",
             Self::Udp => "udp",
             Self::Doh => "doh",
+            Self::Control => "control",
         }
     }
 }
@@ -103,6 +106,10 @@ pub enum Fact {
     Tls(TlsFact),
     /// An HTTP exchange.
     Http(HttpFact),
+    /// A QUIC handshake.
+    Quic(QuicFact),
+    /// A timed download.
+    Throughput(ThroughputFact),
 }
 
 /// The answer of a resolver.
@@ -148,6 +155,72 @@ pub struct HttpFact {
     pub location: String,
     /// The server's name for itself, at most 100 characters.
     pub server: String,
+}
+
+/// What a QUIC handshake showed.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct QuicFact {
+    /// The name sent in the hello.
+    pub server_name: String,
+    /// The QUIC version that was agreed on, such as `1`; empty if the handshake failed.
+    pub version: String,
+    /// The negotiated application protocol, such as `h3`.
+    pub alpn: String,
+    /// SHA-256 of the end certificate in hexadecimal; empty if none was seen.
+    pub certificate_sha256: String,
+    /// The end certificate's issuer, at most 200 characters.
+    pub certificate_issuer: String,
+    /// UDP datagrams that were sent until the handshake ended.
+    pub datagrams_sent: u32,
+    /// UDP datagrams that came back, of whatever content.
+    pub datagrams_received: u32,
+    /// The versions that a version negotiation packet offered, at most 16; empty if none came.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peer_versions: Vec<u32>,
+}
+
+/// How a timed download ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum DownloadEnd {
+    /// The body was read whole.
+    Complete,
+    /// As many bytes were read as one side may cost.
+    BytesCap,
+    /// As much time went by as one side may take.
+    TimeCap,
+    /// The exchange failed; the observation says how.
+    #[default]
+    Broken,
+}
+
+/// What a timed download showed.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ThroughputFact {
+    /// The URL that was asked for.
+    pub url: String,
+    /// The status code, 0 if none came.
+    pub status: u16,
+    /// Bytes of the body that were read.
+    pub body_bytes: u64,
+    /// Milliseconds from the request to the answer's head.
+    pub head_ms: u32,
+    /// Milliseconds from the answer's head to the last thing that was waited for.
+    pub body_ms: u32,
+    /// The length of a bin in milliseconds.
+    pub bin_ms: u32,
+    /// Bytes of the body by bin, from the answer's head on; the last bin may be a part.
+    pub bins: Vec<u32>,
+    /// How it ended.
+    pub end: DownloadEnd,
+}
+
+impl ThroughputFact {
+    /// Returns the goodput in bits per second: what was read over the time from the answer's head to the end.
+    #[must_use]
+    pub fn goodput_bps(&self) -> u64 {
+        self.body_bytes.saturating_mul(8000) / u64::from(self.body_ms.max(1))
+    }
 }
 
 mod millis {

@@ -75,6 +75,12 @@ impl Target {
         Url::parse(&self.0).expect("a target was parsed when it was made")
     }
 
+    /// Says whether the target is reached over TLS.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.0.starts_with("https://")
+    }
+
     /// Returns the host name, in lower case and punycode, without a trailing dot.
     #[must_use]
     pub fn host(&self) -> &str {

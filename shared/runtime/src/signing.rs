@@ -262,6 +262,7 @@ mod tests {
             resolvers: vec![],
             targets: vec![spec],
             landmarks: vec![],
+            throughput_control: None,
         }
         .to_bytes()
     }

@@ -152,7 +152,7 @@ impl Archive for SqliteStore {
             let mut query = db.prepare_cached(
                 "SELECT target, asn, started_at / ?2, count(*), sum(class <> 'ok') FROM measurement
                  WHERE received_at >= ?1 AND asn IS NOT NULL AND control = 0
-                   AND class IS NOT NULL AND class <> 'local_network_down'
+                   AND \"check\" = 'web' AND class IS NOT NULL AND class <> 'local_network_down'
                  GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
             )?;
             let rows = query.query_map([since.unix_ms(), HOUR_MS], |row| {

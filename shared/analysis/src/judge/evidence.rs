@@ -1,7 +1,9 @@
 //! What a measurement's steps show, gathered once for all rules.
 
 use super::address::is_near;
-use faultline_model::{Engine, Fact, Failure, HttpFact, Layer, Measurement, Observation};
+use faultline_model::{
+    CheckKind, Engine, Fact, Failure, HttpFact, Layer, Measurement, Observation, QuicFact, ThroughputFact,
+};
 use std::net::IpAddr;
 
 /// The facts of one measurement, in the shape that rules ask for.
@@ -18,6 +20,24 @@ impl<'a> Evidence<'a> {
         let lasts = |at: &usize| !steps[at + 1..].iter().any(|later| makes_good(&steps[*at], later));
         let failed = (0..steps.len()).filter(|at| is_failure(&steps[*at])).find(lasts);
         Self { measurement, failed: failed.map(|at| &steps[at]) }
+    }
+
+    /// Returns what was run.
+    pub(crate) fn check(&self) -> CheckKind {
+        self.measurement.check
+    }
+
+    /// Returns what the QUIC handshake showed.
+    pub(crate) fn quic(&self) -> Option<&'a QuicFact> {
+        self.measurement.observations.iter().find_map(|step| match &step.fact {
+            Fact::Quic(fact) => Some(fact),
+            _ => None,
+        })
+    }
+
+    /// Returns the timed download of the target, or of its paired control.
+    pub(crate) fn download(&self, engine: Engine) -> Option<&'a ThroughputFact> {
+        download_of(self.measurement, engine)
     }
 
     /// Says whether any step was tried at all.
@@ -131,6 +151,14 @@ impl<'a> Evidence<'a> {
     fn steps(&self, wanted: impl Fn(&Observation) -> bool) -> impl Iterator<Item = &'a Observation> {
         self.measurement.observations.iter().filter(move |step| wanted(step))
     }
+}
+
+/// Returns a measurement's timed download of one side.
+pub(super) fn download_of(measurement: &Measurement, engine: Engine) -> Option<&ThroughputFact> {
+    measurement.observations.iter().find_map(|step| match &step.fact {
+        Fact::Throughput(fact) if step.engine == engine => Some(fact),
+        _ => None,
+    })
 }
 
 fn is_failure(step: &Observation) -> bool {

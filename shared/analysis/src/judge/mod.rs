@@ -15,29 +15,70 @@ mod evidence;
 mod rules;
 
 #[cfg(test)]
+mod paired_tests;
+#[cfg(test)]
 mod tests;
 
-use faultline_model::{Judgement, Layer, Measurement};
+use faultline_model::{CheckKind, Engine, Fact, Judgement, Layer, Measurement};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
 pub(crate) use address::is_public;
 pub(crate) use evidence::Evidence;
 
-/// Control facts that are older than this say nothing about now.
-const CONTROL_MAX_AGE: Duration = Duration::from_secs(600);
+/// Returns how old a control's result may be before it says nothing about now: ten minutes, or for downloads, which are
+/// too heavy for that, somewhat longer than the hour between two of them.
+#[must_use]
+pub const fn control_max_age(check: CheckKind) -> Duration {
+    match check {
+        CheckKind::Web | CheckKind::Quic => Duration::from_secs(600),
+        CheckKind::Throughput => Duration::from_secs(75 * 60),
+    }
+}
 
 /// A control's recent result for the same target.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct ControlFact {
+    /// What the control ran.
+    pub check: CheckKind,
     /// The layer at which the control failed; absent when everything went through.
     pub failed_at: Option<Layer>,
     /// Addresses that the control's resolvers gave, all engines together.
     pub addresses: Vec<IpAddr>,
     /// The status of the control's final page, 0 if none came.
     pub http_status: u16,
-    /// How old the result is; facts older than ten minutes are ignored.
+    /// The goodput of the control's own download of the target in bits per second, if one was long enough.
+    pub goodput_bps: Option<u64>,
+    /// How old the result is; facts older than [`control_max_age`] are ignored.
     pub age: Duration,
+}
+
+impl ControlFact {
+    /// Reads a control's measurement as of its own moment.
+    #[must_use]
+    pub fn of(measurement: &Measurement) -> Self {
+        let mut addresses = BTreeSet::new();
+        let mut http_status = 0;
+        for step in &measurement.observations {
+            match &step.fact {
+                Fact::Dns(answer) if step.engine != Engine::Control => {
+                    addresses.extend(answer.addresses.iter().copied());
+                }
+                Fact::Http(page) => http_status = page.status,
+                _ => {}
+            }
+        }
+        let download = evidence::download_of(measurement, Engine::System);
+        Self {
+            check: measurement.check,
+            failed_at: measurement.first_failure().map(|step| step.layer),
+            addresses: addresses.into_iter().collect(),
+            http_status,
+            goodput_bps: download.and_then(rules::throughput::goodput),
+            age: Duration::ZERO,
+        }
+    }
 }
 
 /// Judges one measurement beside its controls.
@@ -47,6 +88,7 @@ pub struct ControlFact {
 /// no fresh control, else `blocked`.
 #[must_use]
 pub fn judge(measurement: &Measurement, controls: &[ControlFact]) -> Judgement {
-    let fresh: Vec<&ControlFact> = controls.iter().filter(|fact| fact.age <= CONTROL_MAX_AGE).collect();
+    let fresh: Vec<&ControlFact> =
+        controls.iter().filter(|fact| fact.age <= control_max_age(fact.check)).collect();
     rules::apply(&Evidence::read(measurement), &fresh)
 }

@@ -12,10 +12,10 @@ const SITE: &str = "157.240.0.35";
 const NEAR: &str = "157.240.0.70";
 const FORGED: &str = "203.82.50.1";
 
-struct Builder(Measurement);
+pub(super) struct Builder(pub(super) Measurement);
 
 impl Builder {
-    fn new(url: &str) -> Self {
+    pub(super) fn new(url: &str) -> Self {
         Self(Measurement {
             id: MeasurementId::new("m").expect("valid"),
             check: CheckKind::Web,
@@ -30,7 +30,7 @@ impl Builder {
         })
     }
 
-    fn step(mut self, layer: Layer, engine: Engine, fact: Fact, failure: Option<Failure>) -> Self {
+    pub(super) fn step(mut self, layer: Layer, engine: Engine, fact: Fact, failure: Option<Failure>) -> Self {
         self.0.observations.push(Observation {
             layer,
             engine,
@@ -44,17 +44,17 @@ impl Builder {
         self
     }
 
-    fn dns(self, engine: Engine, addresses: &[&str], failure: Option<Failure>) -> Self {
+    pub(super) fn dns(self, engine: Engine, addresses: &[&str], failure: Option<Failure>) -> Self {
         let hostname = self.0.target.host().to_owned();
         let addresses = addresses.iter().map(|text| text.parse().expect("an address")).collect();
         self.step(Layer::Dns, engine, Fact::Dns(DnsAnswer { hostname, addresses }), failure)
     }
 
-    fn tcp(self, failure: Option<Failure>) -> Self {
+    pub(super) fn tcp(self, failure: Option<Failure>) -> Self {
         self.step(Layer::Tcp, Engine::System, Fact::None, failure)
     }
 
-    fn tls(self, engine: Engine, failure: Option<Failure>) -> Self {
+    pub(super) fn tls(self, engine: Engine, failure: Option<Failure>) -> Self {
         let server_name = self.0.target.host().to_owned();
         self.step(Layer::Tls, engine, Fact::Tls(TlsFact { server_name, ..TlsFact::default() }), failure)
     }
@@ -93,7 +93,13 @@ fn failing(layer: Layer) -> ControlFact {
     ControlFact { failed_at: Some(layer), ..ControlFact::default() }
 }
 
-fn assert_judged(builder: &Builder, controls: &[ControlFact], class: Class, status: LayerStatus, rule: &str) {
+pub(super) fn assert_judged(
+    builder: &Builder,
+    controls: &[ControlFact],
+    class: Class,
+    status: LayerStatus,
+    rule: &str,
+) {
     let judgement = judge(&builder.0, controls);
     assert_eq!((judgement.class, judgement.status, judgement.rule.as_str()), (class, status, rule));
 }
@@ -154,6 +160,16 @@ fn each_layer_has_its_rule() {
         assert_judged(&builder, &[control()], class, LayerStatus::Blocked, rule);
         assert_judged(&builder, &[], class, LayerStatus::Insufficient, rule);
         assert_judged(&builder, &[failing(Layer::Dns)], class, LayerStatus::Down, rule);
+    }
+}
+
+#[test]
+fn controls_of_other_checks_say_nothing_about_a_page() {
+    let reset = at_site().tls(Engine::System, Some(Failure::ConnectionReset));
+    for check in [CheckKind::Quic, CheckKind::Throughput] {
+        let other = ControlFact { check, ..control() };
+        let status = LayerStatus::Insufficient;
+        assert_judged(&reset, &[other], Class::TlsReset, status, "tls.reset.sni");
     }
 }
 

@@ -1,14 +1,16 @@
-//! The rules, one file per layer, first match wins.
+//! The rules, one file per layer of `web` and one per further check, first match wins.
 
 mod dns;
 mod fingerprint;
 mod http;
 mod local;
+mod quic;
 mod tcp;
+pub(super) mod throughput;
 mod tls;
 
 use super::{ControlFact, Evidence};
-use faultline_model::{Class, Judgement, Layer, LayerStatus};
+use faultline_model::{CheckKind, Class, Judgement, Layer, LayerStatus};
 
 /// What a rule found: how the measurement ended, at which layer, and the rule's id.
 #[derive(Debug)]
@@ -20,31 +22,52 @@ pub(super) struct Finding {
 
 impl Finding {
     pub(super) fn new(class: Class, rule: &'static str) -> Self {
-        Self { class, layer: class.layer(), rule }
+        Self::at(class, class.layer(), rule)
+    }
+
+    /// For classes that are used at another layer than their own.
+    pub(super) fn at(class: Class, layer: Layer, rule: &'static str) -> Self {
+        Self { class, layer, rule }
+    }
+
+    fn judged(&self, status: LayerStatus) -> Judgement {
+        Judgement { class: self.class, layer: self.layer, status, rule: self.rule.to_owned() }
     }
 }
 
-/// Runs the rules over one measurement.
+/// Runs the rules of a measurement's check over it.
 pub(super) fn apply(evidence: &Evidence<'_>, controls: &[&ControlFact]) -> Judgement {
-    let by_layer = || match evidence.failed.map(|step| step.layer) {
+    match evidence.check() {
+        CheckKind::Web => apply_web(evidence, controls),
+        CheckKind::Quic => quic::apply(evidence, controls),
+        CheckKind::Throughput => throughput::apply(evidence, controls),
+    }
+}
+
+fn apply_web(evidence: &Evidence<'_>, controls: &[&ControlFact]) -> Judgement {
+    let controls: Vec<&ControlFact> =
+        controls.iter().copied().filter(|control| control.check == CheckKind::Web).collect();
+    let Some(finding) = local::find(evidence).or_else(|| by_layer(evidence, &controls)) else {
+        return Finding::new(Class::Ok, "ok").judged(LayerStatus::Ok);
+    };
+    let status = match finding.class {
+        Class::LocalNetworkDown => LayerStatus::Insufficient,
+        _ => beside_controls(finding.layer, &controls),
+    };
+    finding.judged(status)
+}
+
+/// Finds how a way over TCP ended.
+fn by_layer(evidence: &Evidence<'_>, controls: &[&ControlFact]) -> Option<Finding> {
+    match evidence.failed.map(|step| step.layer) {
         Some(Layer::Dns) => dns::find(evidence),
         Some(Layer::Tcp) => dns::find_forged(evidence, controls).or_else(|| tcp::find(evidence)),
         Some(Layer::Tls) => dns::find_forged(evidence, controls).or_else(|| tls::find(evidence)),
         Some(Layer::Http) => http::find_failed(evidence),
+        // No way over TCP has such a step.
+        Some(Layer::Quic) => None,
         None => dns::find_bogon(evidence).or_else(|| http::find(evidence, controls)),
-    };
-    let Some(finding) = local::find(evidence).or_else(by_layer) else {
-        return judgement(&Finding::new(Class::Ok, "ok"), LayerStatus::Ok);
-    };
-    let status = match finding.class {
-        Class::LocalNetworkDown => LayerStatus::Insufficient,
-        _ => beside_controls(finding.layer, controls),
-    };
-    judgement(&finding, status)
-}
-
-fn judgement(finding: &Finding, status: LayerStatus) -> Judgement {
-    Judgement { class: finding.class, layer: finding.layer, status, rule: finding.rule.to_owned() }
+    }
 }
 
 /// Reads a failure at a layer beside the controls: one control that got past the layer shows that the site was
@@ -53,6 +76,13 @@ fn beside_controls(layer: Layer, controls: &[&ControlFact]) -> LayerStatus {
     if controls.is_empty() {
         return LayerStatus::Insufficient;
     }
-    let got_past = |control: &&&ControlFact| control.failed_at.is_none_or(|failed| failed > layer);
-    if controls.iter().any(|control| got_past(&control)) { LayerStatus::Blocked } else { LayerStatus::Down }
+    if controls.iter().any(|control| got_past(control, layer)) {
+        LayerStatus::Blocked
+    } else {
+        LayerStatus::Down
+    }
+}
+
+fn got_past(control: &ControlFact, layer: Layer) -> bool {
+    control.failed_at.is_none_or(|failed| failed > layer)
 }

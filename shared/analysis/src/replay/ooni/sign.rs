@@ -40,8 +40,11 @@ pub fn sign(layer: Layer, failure: Option<&Failure>, is_v6: bool) -> Option<Sign
             Layer::Tcp => Class::TcpReset,
             Layer::Tls => Class::TlsReset,
             Layer::Http => Class::HttpReset,
+            Layer::Quic => return None,
         },
-        Failure::HttpInvalidResponse
+        // What failed over QUIC says nothing about pages.
+        Failure::QuicIncompatibleVersion
+        | Failure::HttpInvalidResponse
         | Failure::HttpInvalidRedirect
         | Failure::RedirectDenied
         | Failure::TooManyRedirects => return None,
@@ -50,6 +53,7 @@ pub fn sign(layer: Layer, failure: Option<&Failure>, is_v6: bool) -> Option<Sign
             Layer::Tcp => Class::TcpTimeout,
             Layer::Tls => Class::TlsTimeout,
             Layer::Http => Class::HttpTimeout,
+            Layer::Quic => return None,
         },
     };
     Some(Sign::Failed(class))

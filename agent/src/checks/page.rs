@@ -3,11 +3,13 @@
 use crate::net::http::Reply;
 use aws_lc_rs::digest;
 use data_encoding::HEXLOWER;
-use faultline_model::HttpFact;
+use faultline_model::{Depth, HttpFact};
 use http::HeaderName;
 use http::header::{LOCATION, SERVER};
 use url::Url;
 
+const LIGHT_BODY_BYTES: usize = 8 * 1024;
+const FULL_BODY_BYTES: usize = 32 * 1024;
 const MAX_TITLE_CHARS: usize = 200;
 const MAX_TITLE_BYTES: usize = 800;
 const MAX_SERVER_CHARS: usize = 100;
@@ -15,13 +17,21 @@ const MAX_SERVER_BYTES: usize = 256;
 pub(super) const MAX_LOCATION_CHARS: usize = 512;
 pub(super) const MAX_LOCATION_BYTES: usize = 2048;
 
+/// Returns how much of a page is read.
+pub(super) const fn body_limit(depth: Depth) -> usize {
+    match depth {
+        Depth::Light => LIGHT_BODY_BYTES,
+        Depth::Full => FULL_BODY_BYTES,
+    }
+}
+
 /// Reads a reply's facts.
 pub(super) fn fact(url: &Url, reply: &Reply) -> HttpFact {
     let sha256 = HEXLOWER.encode(digest::digest(&digest::SHA256, &reply.body).as_ref());
     HttpFact {
         url: url.to_string(),
         status: reply.status,
-        body_bytes: reply.body.len() as u64,
+        body_bytes: reply.body_bytes,
         is_truncated: reply.is_truncated,
         body_sha256: if reply.status == 0 { String::new() } else { sha256 },
         title: bounded(&title(&reply.body), MAX_TITLE_CHARS, MAX_TITLE_BYTES),
@@ -73,11 +83,11 @@ fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{HeaderMap, HeaderValue};
+    use http::HeaderValue;
     use proptest::prelude::*;
 
     fn reply(status: u16, body: &[u8]) -> Reply {
-        Reply { status, headers: HeaderMap::new(), body: body.to_vec(), is_truncated: false }
+        Reply { status, body_bytes: body.len() as u64, body: body.to_vec(), ..Reply::default() }
     }
 
     fn url() -> Url {

@@ -33,13 +33,8 @@ impl Steps {
         Self { began: Instant::now(), list: Mutex::default() }
     }
 
-    /// Begins a step of the path that an ordinary program takes.
-    pub(super) fn on_path(&self, layer: Layer, hop: u8, peer: Option<SocketAddr>) -> Begun<'_> {
-        self.aside(layer, Engine::System, hop, peer)
-    }
-
-    /// Begins a step beside the path.
-    pub(super) fn aside(&self, layer: Layer, engine: Engine, hop: u8, peer: Option<SocketAddr>) -> Begun<'_> {
+    /// Begins a step.
+    pub(super) fn start(&self, layer: Layer, engine: Engine, hop: u8, peer: Option<SocketAddr>) -> Begun<'_> {
         let mut list = self.list();
         let index = (list.len() < MAX_STEPS).then_some(list.len());
         if index.is_some() {
