@@ -81,9 +81,11 @@ pub async fn export(settings: Settings, wish: Export, out: &Path) -> anyhow::Res
     let mut exported = Exported::default();
     let wish = Export { until: Some(until), ..wish };
     measurements(&store, &lists, (&wish, out), &mut exported).await?;
-    let own_outages = presence(&store, (&wish, out), &mut exported).await?;
+    let (own_outages, lived) = presence(&store, (&wish, out), &mut exported).await?;
     imported(&store, (&wish, out), &mut exported).await?;
-    let mut topology = Topology::of(&setup, Some(until));
+    // Whoever exports a stopped coordinator's data does it some time after it lived.
+    let end = lived.filter(|lived| until.since(*lived) > DOWN).unwrap_or(until);
+    let mut topology = Topology::of(&setup, Some(end));
     topology.looks_every_s = Some(LOOKS_EVERY_S);
     topology.own_outages = own_outages;
     let text = serde_json::to_string_pretty(&topology).context("writing the topology")?;
@@ -123,12 +125,13 @@ async fn measurements(
     }
 }
 
-/// Writes presence down, and returns when nobody at all was heard, not even the coordinator itself.
+/// Writes presence down, and returns when nobody at all was heard, not even the coordinator itself, and when it was
+/// heard last.
 async fn presence(
     store: &SqliteStore,
     (wish, out): (&Export, &Path),
     exported: &mut Exported,
-) -> anyhow::Result<Vec<[Timestamp; 2]>> {
+) -> anyhow::Result<(Vec<[Timestamp; 2]>, Option<Timestamp>)> {
     let mut lines = Lines::create(&out.join("heartbeats.jsonl"))?;
     let agents = store.agents().await?.into_iter();
     let agents: BTreeMap<AgentId, AgentRecord> = agents.map(|agent| (agent.id.clone(), agent)).collect();
@@ -153,12 +156,8 @@ async fn presence(
         seen_then = events.iter().rev().take_while(|event| event.at == last.at).count();
         since = last.at;
     }
-    // Whoever exports a stopped coordinator's data does it some time after it lived.
-    if let Some((lived, until)) = lived.zip(wish.until).filter(|(lived, until)| until.since(*lived) > DOWN) {
-        outages.push([lived, until]);
-    }
     lines.finish()?;
-    Ok(outages)
+    Ok((outages, lived))
 }
 
 /// Reads an event of one of the country's agents, or of a control.
