@@ -13,7 +13,7 @@
 //! the method's cap for that many vantage points.
 //!
 //! # How dense
-//! The base period is the time in which a cell gets five votes, as the middle vote sees its cell ([`density`]):
+//! The base period is the time in which a cell gets five votes, as the middle vote sees its cell (`density`):
 //! five vantage points in a period are what the method calls comfortable. All spans of the method stretch with
 //! it ([`crate::detect::Mode::Anonymous`]).
 //!
