@@ -24,9 +24,13 @@ esac"#;
 /// Notes every start beside itself.
 const NOTES: &str = r#"echo "$0 $3" >>"${0%/*}/starts"; case "$3" in join) ;; *) exec sleep 3600 ;; esac"#;
 
-/// Fails to join the first two times, as on a machine that is too busy for its network.
+/// Fails to join the first two times, as on a machine that is too busy for its network. A folder is made by one alone,
+/// whoever joins at the same moment.
 const LATECOMER: &str = r#"case "$3" in
-  join) echo try >>"${0%/*}/tries"; [ "$(wc -l <"${0%/*}/tries")" -gt 2 ] || { echo 'no route to host' >&2; exit 1; } ;;
+  join) echo try >>"${0%/*}/tries"
+        for folder in first second; do
+          if mkdir "${0%/*}/$folder" 2>/dev/null; then echo 'no route to host' >&2; exit 1; fi
+        done ;;
   run) exec sleep 3600 ;;
 esac"#;
 
