@@ -56,7 +56,16 @@ impl Library {
         if self.resolvers.contains(&host) && request.uri().path() == "/dns-query" {
             return self.dns(request).await;
         }
-        self.refusal(ends, &host).unwrap_or_else(|| self.content(&host))
+        self.visit(ends, &host)
+    }
+
+    /// Answers a visitor: with a refusal or a challenge where the site has one for visitors from the country.
+    fn visit(&self, ends: Ends, host: &str) -> Response<Full<Bytes>> {
+        let is_domestic = self.country.iter().any(|prefix| prefix.contains(ends.from));
+        if is_domestic && self.sites.get(host).is_some_and(|site| site.challenge) {
+            return challenge();
+        }
+        self.refusal(ends, host).unwrap_or_else(|| self.content(host))
     }
 
     fn content(&self, host: &str) -> Response<Full<Bytes>> {
@@ -93,7 +102,7 @@ impl Library {
         let host = self.served(ends.at, host_of(request));
         match self.sites.get(&host) {
             None => plain(StatusCode::NOT_FOUND, "no such site\n"),
-            Some(site) if site.clear => self.refusal(ends, &host).unwrap_or_else(|| self.content(&host)),
+            Some(site) if site.clear => self.visit(ends, &host),
             Some(_) => {
                 let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
                 moved(&format!("https://{host}{path}"))
@@ -145,6 +154,18 @@ fn page(title: &str, body: Option<&str>) -> String {
     }
     page.push_str("</body></html>\n");
     page
+}
+
+/// The page of a content network that wants to see a browser, as Cloudflare's looks.
+fn challenge() -> Response<Full<Bytes>> {
+    let body = "<!doctype html>\n<html><head><title>Just a moment...</title></head>\n<body>\
+                <p>Checking that you are no robot.</p></body></html>\n";
+    let kind = "text/html; charset=utf-8";
+    let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, kind, Bytes::from_static(body.as_bytes()));
+    let headers = response.headers_mut();
+    headers.insert(header::SERVER, header::HeaderValue::from_static("cloudflare"));
+    headers.insert("cf-mitigated", header::HeaderValue::from_static("challenge"));
+    response
 }
 
 fn moved(to: &str) -> Response<Full<Bytes>> {
