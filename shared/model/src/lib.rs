@@ -15,6 +15,7 @@ mod presence;
 mod record;
 mod target;
 mod time;
+mod web;
 
 pub use check::{CheckKind, Depth, Task, Why};
 pub use failure::Failure;
@@ -26,8 +27,7 @@ pub use list::{
     TargetSpec, TaskList,
 };
 pub use measurement::{
-    DnsAnswer, DownloadEnd, Engine, Fact, HttpFact, Measurement, Observation, QuicFact, ThroughputFact,
-    TlsFact,
+    DownloadEnd, Engine, Fact, Measurement, Observation, QuicFact, ThroughputFact,
 };
 pub use network::{
     Access, Asn, AsnError, CountryCode, CountryProfile, Gateway, Operator, ProfileError, RiskTier, Source,
@@ -37,3 +37,4 @@ pub use presence::{Presence, PresenceKind};
 pub use record::Record;
 pub use target::{Category, Role, ServiceId, Target, TargetError};
 pub use time::{Timestamp, TimestampError};
+pub use web::{DnsAnswer, Header, HttpFact, LaterReply, TlsFact, Variant};

@@ -32,7 +32,7 @@ pub(crate) use evidence::Evidence;
 #[must_use]
 pub const fn control_max_age(check: CheckKind) -> Duration {
     match check {
-        CheckKind::Web | CheckKind::Quic => Duration::from_secs(600),
+        CheckKind::Web | CheckKind::Quic | CheckKind::Diagnose => Duration::from_secs(600),
         CheckKind::Throughput => Duration::from_secs(75 * 60),
     }
 }
@@ -62,7 +62,7 @@ impl ControlFact {
         let mut http_status = 0;
         for step in &measurement.observations {
             match &step.fact {
-                Fact::Dns(answer) if step.engine != Engine::Control => {
+                Fact::Dns(answer) if !matches!(step.engine, Engine::Control | Engine::Retry) => {
                     addresses.extend(answer.addresses.iter().copied());
                 }
                 Fact::Http(page) => http_status = page.status,

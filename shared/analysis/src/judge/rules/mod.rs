@@ -1,5 +1,6 @@
 //! The rules, one file per layer of `web` and one per further check, first match wins.
 
+mod diagnose;
 mod dns;
 mod fingerprint;
 mod http;
@@ -41,6 +42,7 @@ pub(super) fn apply(evidence: &Evidence<'_>, controls: &[&ControlFact]) -> Judge
         CheckKind::Web => apply_web(evidence, controls),
         CheckKind::Quic => quic::apply(evidence, controls),
         CheckKind::Throughput => throughput::apply(evidence, controls),
+        CheckKind::Diagnose => diagnose::apply(evidence),
     }
 }
 
