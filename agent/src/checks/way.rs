@@ -60,7 +60,10 @@ impl<'a> Path<'a> {
         if usable.is_empty() && failure.is_none() {
             failure = Some(Failure::DnsBogon);
         }
-        begun.end(failure, Fact::Dns(DnsAnswer { hostname: host.to_owned(), addresses, ..DnsAnswer::default() }));
+        begun.end(
+            failure,
+            Fact::Dns(DnsAnswer { hostname: host.to_owned(), addresses, ..DnsAnswer::default() }),
+        );
         usable.first().copied()
     }
 
@@ -120,7 +123,10 @@ impl<'a> Path<'a> {
     ) {
         let record = |begun: Begun, answer: dns::Answer| {
             let (addresses, failure) = split(answer);
-            begun.end(failure, Fact::Dns(DnsAnswer { hostname: host.to_owned(), addresses, ..DnsAnswer::default() }));
+            begun.end(
+                failure,
+                Fact::Dns(DnsAnswer { hostname: host.to_owned(), addresses, ..DnsAnswer::default() }),
+            );
         };
         let deadline = self.session.deadlines().dns;
         let udp = async {

@@ -43,7 +43,10 @@ pub(super) fn dns_from_wire(dns: wire::DnsFact) -> Result<DnsAnswer, WireError> 
         hostname: bounded("hostname", dns.hostname, MAX_NAME_BYTES)?,
         addresses: addresses_from_wire(dns.addresses)?,
         rcode: dns.rcode.map(|code| u16::try_from(code).map_err(|e| invalid("rcode", e))).transpose()?,
-        cnames: cnames.into_iter().map(|name| bounded("cnames", name, MAX_NAME_BYTES)).collect::<Result<_, _>>()?,
+        cnames: cnames
+            .into_iter()
+            .map(|name| bounded("cnames", name, MAX_NAME_BYTES))
+            .collect::<Result<_, _>>()?,
         later: later.into_iter().map(later_from_wire).collect::<Result<_, _>>()?,
         foreign_replies: dns.foreign_replies,
         is_authoritative: dns.is_authoritative,

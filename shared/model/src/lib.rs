@@ -11,11 +11,11 @@ mod judgement;
 mod list;
 mod measurement;
 mod network;
+mod page;
 mod presence;
 mod record;
 mod target;
 mod time;
-mod web;
 
 pub use check::{CheckKind, Depth, Task, Why};
 pub use failure::Failure;
@@ -26,15 +26,13 @@ pub use list::{
     Landmark, Limits, ListError, MAX_LIST_BYTES, MAX_TARGETS, ResolverSpec, Signature, SignedList,
     TargetSpec, TaskList,
 };
-pub use measurement::{
-    DownloadEnd, Engine, Fact, Measurement, Observation, QuicFact, ThroughputFact,
-};
+pub use measurement::{DownloadEnd, Engine, Fact, Measurement, Observation, QuicFact, ThroughputFact};
 pub use network::{
     Access, Asn, AsnError, CountryCode, CountryProfile, Gateway, Operator, ProfileError, RiskTier, Source,
     Vantage,
 };
+pub use page::{DnsAnswer, Header, HttpFact, LaterReply, TlsFact, Variant};
 pub use presence::{Presence, PresenceKind};
 pub use record::Record;
 pub use target::{Category, Role, ServiceId, Target, TargetError};
 pub use time::{Timestamp, TimestampError};
-pub use web::{DnsAnswer, Header, HttpFact, LaterReply, TlsFact, Variant};

@@ -1,6 +1,9 @@
 //! Measurements: facts that an agent saw, step by step, without any opinion.
 
-use crate::{CheckKind, Depth, DnsAnswer, Failure, HttpFact, Layer, MeasurementId, Target, TaskToken, Timestamp, TlsFact, Why};
+use crate::{
+    CheckKind, Depth, DnsAnswer, Failure, HttpFact, Layer, MeasurementId, Target, TaskToken, Timestamp,
+    TlsFact, Why,
+};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::time::Duration;
