@@ -2,7 +2,6 @@
 
 mod diagnose;
 mod dns;
-mod fingerprint;
 mod http;
 mod local;
 mod quic;
@@ -65,10 +64,12 @@ fn by_layer(evidence: &Evidence<'_>, controls: &[&ControlFact]) -> Option<Findin
         Some(Layer::Dns) => dns::find(evidence),
         Some(Layer::Tcp) => dns::find_forged(evidence, controls).or_else(|| tcp::find(evidence)),
         Some(Layer::Tls) => dns::find_forged(evidence, controls).or_else(|| tls::find(evidence)),
-        Some(Layer::Http) => http::find_failed(evidence),
+        Some(Layer::Http) => dns::find_known(evidence, controls).or_else(|| http::find_failed(evidence)),
         // No way over TCP has such a step.
         Some(Layer::Quic) => None,
-        None => dns::find_bogon(evidence).or_else(|| http::find(evidence, controls)),
+        None => dns::find_bogon(evidence)
+            .or_else(|| dns::find_known(evidence, controls))
+            .or_else(|| http::find(evidence, controls)),
     }
 }
 
