@@ -153,7 +153,7 @@ impl Country {
         for network in hosts.collect::<BTreeSet<Asn>>() {
             let config = blueprint::inside(&self.scenario, &self.authority, network);
             let (name, namespace) = (format!("sites in {network}"), netns::sites_in(&self.scenario, network));
-            self.start(Part::Sites, &name, &namespace, &Role::World(config)).await?;
+            self.start(Part::Sites, &name, &namespace, &Role::World(Box::new(config))).await?;
         }
         for gateway in self.scenario.gateways.clone() {
             let part = Part::Gateway(gateway.asn);
@@ -172,7 +172,7 @@ impl Country {
 
     async fn start_outside(&mut self) -> Result<(), InsideError> {
         let config = blueprint::outside(&self.scenario, &self.authority, &self.local);
-        self.start(Part::Sites, "world", netns::OUTSIDE, &Role::World(config)).await?;
+        self.start(Part::Sites, "world", netns::OUTSIDE, &Role::World(Box::new(config))).await?;
         let both = [self.authority.certificate.as_str(), &self.local.certificate].concat();
         for (path, text) in [(&self.roots, &self.authority.certificate), (&self.local_roots, &both)] {
             std::fs::write(path, text).map_err(|e| InsideError::Write(path.clone(), e))?;
@@ -192,7 +192,8 @@ impl Country {
     /// Fails when it cannot be started.
     pub async fn stand_in_for_coordinator(&mut self) -> Result<(), InsideError> {
         let config = blueprint::stand_in(&self.scenario, &self.authority);
-        self.start(Part::Sites, "coordinator's stand-in", netns::COORDINATOR, &Role::World(config)).await
+        self.start(Part::Sites, "coordinator's stand-in", netns::COORDINATOR, &Role::World(Box::new(config)))
+            .await
     }
 
     async fn start_provider(&mut self, provider: &Provider, zone: &Zone) -> Result<(), InsideError> {

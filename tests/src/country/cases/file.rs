@@ -8,7 +8,8 @@ use toml::{Table, Value};
 
 const BASE: &str = "world.toml";
 /// The keys that are a case's own; all others are a scenario's.
-const OWN: [&str; 8] = ["base", "about", "url", "reference", "ooni", "expect", "broken_controls", "trusts_local"];
+const OWN: [&str; 8] =
+    ["base", "about", "url", "reference", "ooni", "expect", "broken_controls", "trusts_local"];
 
 /// Why a case cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -156,7 +157,8 @@ impl Case {
             OneOrMany::One(one) => vec![one],
             OneOrMany::Many(many) => many,
         };
-        let expected: Result<Vec<_>, _> = wanted.into_iter().map(|wanted| expected(&scenario, wanted)).collect();
+        let expected: Result<Vec<_>, _> =
+            wanted.into_iter().map(|wanted| expected(&scenario, wanted)).collect();
         Ok(Self {
             name: scenario.name.clone(),
             about: own.about,
@@ -173,7 +175,9 @@ impl Case {
 
 fn expected(scenario: &Scenario, wanted: Wanted) -> Result<Expected, String> {
     let provider = match &wanted.provider {
-        Some(name) => scenario.provider(name).ok_or_else(|| format!("expect: no [[provider]] is {name:?}"))?,
+        Some(name) => {
+            scenario.provider(name).ok_or_else(|| format!("expect: no [[provider]] is {name:?}"))?
+        }
         None => scenario.providers.first().ok_or("the country has no [[provider]]")?,
     };
     let Wanted { check, status, layer, hop, also, rule, .. } = wanted;
@@ -181,8 +185,8 @@ fn expected(scenario: &Scenario, wanted: Wanted) -> Result<Expected, String> {
 }
 
 fn table(path: &Path) -> Result<Table, CaseError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| CaseError::Read { path: path.to_owned(), source })?;
+    let text =
+        std::fs::read_to_string(path).map_err(|source| CaseError::Read { path: path.to_owned(), source })?;
     let parsed: Result<Table, _> = toml::from_str(&text);
     parsed.map_err(|e| CaseError::Bad { path: path.to_owned(), message: e.to_string() })
 }

@@ -65,7 +65,11 @@ impl Outcome {
     #[must_use]
     pub fn said(&self) -> String {
         let Judgement { status, layer, hop, rule, .. } = &self.judgement;
-        let place = if is_alarm(*status) { place(*layer, *hop, self.also.filter(|_| self.expected.also.is_some())) } else { String::new() };
+        let place = if is_alarm(*status) {
+            place(*layer, *hop, self.also.filter(|_| self.expected.also.is_some()))
+        } else {
+            String::new()
+        };
         format!("{}{place}: `{rule}`", status.as_str())
     }
 }

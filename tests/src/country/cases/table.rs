@@ -7,7 +7,8 @@ pub const MARK_BEGIN: &str = "<!-- written by `country cases --document`: begin 
 /// The line of the document before which it ends.
 pub const MARK_END: &str = "<!-- end -->";
 
-const HEAD: &str = "| case | what happens | truth | Faultline | OONI probe | OONI v5 |\n|---|---|---|---|---|---|\n";
+const HEAD: &str =
+    "| case | what happens | truth | Faultline | OONI probe | OONI v5 |\n|---|---|---|---|---|---|\n";
 
 /// Writes the whole table, the equals of OONI's scenarios first.
 #[must_use]

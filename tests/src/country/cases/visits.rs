@@ -110,7 +110,8 @@ fn command(case: &Case, country: &Country, agent: &Path, (at, check): (&Vantage,
 
 async fn visit(at: Vantage, mut command: Command) -> Result<Seen> {
     let output = timeout(PATIENCE, command.output()).await;
-    let output = output.with_context(|| format!("the check at {at:?} does not end"))?.context("starting the agent")?;
+    let output =
+        output.with_context(|| format!("the check at {at:?} does not end"))?.context("starting the agent")?;
     let message = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "the check at {at:?} failed: {}", message.trim());
     let measurement = serde_json::from_slice(&output.stdout).context("reading what the agent printed")?;

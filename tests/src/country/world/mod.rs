@@ -126,7 +126,8 @@ impl World {
     /// Says what could not be made or opened.
     pub async fn open(config: Config, standing: Standing) -> Result<Self, WorldError> {
         let authority = Authority::open(&config.authority).map_err(WorldError::Certificates)?;
-        let local = config.local.as_ref().map(Authority::open).transpose().map_err(WorldError::Certificates)?;
+        let local =
+            config.local.as_ref().map(Authority::open).transpose().map_err(WorldError::Certificates)?;
         let mut acceptors = HashMap::new();
         let mut quic = Vec::new();
         for (address, hosts) in hosts_by_address(&config) {

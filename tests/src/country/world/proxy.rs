@@ -41,7 +41,7 @@ pub(super) async fn or<F: Future<Output = ()>>(
         return serve(tcp).await;
     }
     let Ok(Some(name)) = timeout(PATIENCE, name(&tcp)).await else { return };
-    let Answer::Address(address) | Answer::Both(address) = proxies.zone.answer(&name) else { return };
+    let (Answer::Address(address) | Answer::Both(address)) = proxies.zone.answer(&name) else { return };
     if let Ok(mut site) = TcpStream::connect((address, own.port())).await {
         // Either end may go away at any time.
         let _ = copy_bidirectional(&mut tcp, &mut site).await;
