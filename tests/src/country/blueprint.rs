@@ -40,7 +40,7 @@ pub fn inside(scenario: &Scenario, authority: &AuthorityPem, network: Asn) -> Co
 #[must_use]
 pub fn stand_in(scenario: &Scenario, authority: &AuthorityPem) -> Config {
     let host = scenario.coordinator_host.clone().unwrap_or_else(|| scenario.coordinator.to_string());
-    let content = Content::Page { title: "Coordinator".into(), body: None };
+    let content = Content::Page { title: "Coordinator".into(), body: None, short: false };
     let served = Served { address: scenario.coordinator, content, clear: true, ..Served::default() };
     Config { sites: BTreeMap::from([(host, served)]), ..sites(scenario, authority, None) }
 }

@@ -94,6 +94,12 @@ impl<'a> Evidence<'a> {
         self.addresses(|step| engines.contains(&step.engine) && name.is_none_or(|name| is_about(step, name)))
     }
 
+    /// Lists how asking some engines failed.
+    pub(crate) fn opinion_failures(&self, engines: &'a [Engine]) -> impl Iterator<Item = &'a Failure> {
+        self.steps(|step| step.layer == Layer::Dns && engines.contains(&step.engine))
+            .filter_map(|step| step.failure.as_ref())
+    }
+
     /// Lists the DNS steps of a hop at which a second, different answer to the same question came, with the addresses
     /// that came later. A question that was sent twice may well be answered twice.
     pub(crate) fn raced(&self, hop: u8) -> Vec<(u16, Vec<IpAddr>)> {
@@ -127,7 +133,10 @@ impl<'a> Evidence<'a> {
         let failed = self.failed.filter(|step| step.hop == hop);
         let is_deciding = |step: &Observation| match failed {
             Some(failed) => std::ptr::eq(step, failed),
-            None => step.layer == layer && step.hop == hop && step.engine == Engine::System,
+            None => {
+                let is_page = layer == Layer::Dns && step.layer == Layer::Http;
+                (step.layer == layer || is_page) && step.hop == hop && step.engine == Engine::System
+            }
         };
         positions.extend(self.numbered(is_deciding).map(|(at, _)| at));
         positions.into_iter().collect()

@@ -80,7 +80,7 @@ pub struct Expected {
     pub layer: Option<Layer>,
     /// The redirect hop at which it is done.
     pub hop: u8,
-    /// A layer at which something is done too, though that does not decide.
+    /// A later layer at which something is done too.
     pub also: Option<Layer>,
     /// The rule that is to find it, where only one is right.
     pub rule: Option<String>,

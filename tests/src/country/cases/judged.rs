@@ -11,7 +11,7 @@ pub struct Outcome {
     pub expected: Expected,
     /// What was judged.
     pub judgement: Judgement,
-    /// A layer below the deciding one that the evidence includes.
+    /// The highest layer above the deciding one that the evidence includes.
     pub also: Option<Layer>,
 }
 
@@ -37,10 +37,10 @@ fn find<'a>(seen: &'a [Seen], expected: &Expected) -> Option<&'a Measurement> {
     seen.iter().find(is_meant).map(|seen| &seen.measurement)
 }
 
-/// Returns the lowest layer of the evidence, where it lies below the one that decided.
+/// Returns the highest layer of the evidence, where it lies above the one that decided.
 fn also(measurement: &Measurement, judgement: &Judgement) -> Option<Layer> {
     let steps = judgement.evidence.iter().filter_map(|at| measurement.observations.get(usize::from(*at)));
-    steps.map(|step| step.layer).min().filter(|layer| *layer < judgement.layer)
+    steps.map(|step| step.layer).max().filter(|layer| *layer > judgement.layer)
 }
 
 impl Outcome {
@@ -90,6 +90,6 @@ const fn is_alarm(status: LayerStatus) -> bool {
 
 fn place(layer: Layer, hop: u8, also: Option<Layer>) -> String {
     let hop = if hop == 0 { String::new() } else { format!(", hop {hop}") };
-    let also = also.map(|layer| format!(", {} touched", layer.as_str())).unwrap_or_default();
+    let also = also.map(|layer| format!(", then {}", layer.as_str())).unwrap_or_default();
     format!(" ({}{hop}{also})", layer.as_str())
 }

@@ -111,6 +111,8 @@ pub(super) struct Site {
     #[serde(default)]
     pub challenge: bool,
     #[serde(default)]
+    pub short: bool,
+    #[serde(default)]
     pub serves: Serves,
     #[serde(default)]
     pub certificate: Certificate,

@@ -38,6 +38,8 @@ pub enum Content {
         title: String,
         /// The body's own text.
         body: Option<String>,
+        /// Nothing is filled up.
+        short: bool,
     },
     /// That many bytes, as hosts of pictures and video send them.
     Media(usize),

@@ -75,7 +75,7 @@ pub(super) fn sites(notes: &mut Notes<'_>, scenario: &mut Scenario, file: &raw::
                 continue;
             }
             let address = pools.place(scenario, Some(provider.asn), None);
-            let content = Content::Page { title: provider.name.clone(), body: None };
+            let content = Content::Page { title: provider.name.clone(), body: None, short: false };
             let inside = Some(provider.asn);
             scenario.landmarks.push(Landmark { host: host.clone(), asn: provider.asn });
             scenario.sites.push(plain(host, address, content, (false, inside)));
@@ -86,7 +86,9 @@ pub(super) fn sites(notes: &mut Notes<'_>, scenario: &mut Scenario, file: &raw::
         if scenario.sites.iter().all(|site| site.host != host) {
             let content = match listed.role {
                 Role::Media => Content::Media(MEDIA_BYTES),
-                Role::Site | Role::AppApi => Content::Page { title: listed.service_name.clone(), body: None },
+                Role::Site | Role::AppApi => {
+                    Content::Page { title: listed.service_name.clone(), body: None, short: false }
+                }
             };
             let address = pools.place(scenario, None, None);
             scenario.sites.push(plain(host.to_owned(), address, content, (false, None)));
@@ -129,7 +131,8 @@ fn stand_ins(scenario: &mut Scenario, pools: &mut Pools, file: &raw::File) {
     for (how, host) in [(HowName::BadCertificate, IMPOSTOR), (HowName::CaptivePortal, PORTAL)] {
         if needs(how) {
             let address = pools.place(scenario, None, None);
-            let content = Content::Page { title: "Sign in to this network".to_owned(), body: None };
+            let content =
+                Content::Page { title: "Sign in to this network".to_owned(), body: None, short: false };
             scenario.sites.push(plain(host.to_owned(), address, content, (true, None)));
         }
     }
@@ -222,6 +225,7 @@ fn content(notes: &mut Notes<'_>, raw: &raw::Site, host: &str) -> Content {
         None => Content::Page {
             title: raw.title.clone().unwrap_or_else(|| host.to_owned()),
             body: raw.body.clone(),
+            short: raw.short,
         },
     }
 }

@@ -76,9 +76,11 @@ impl Library {
                 let body = Bytes::from(vec![0x5a; *bytes]);
                 answer(StatusCode::OK, "application/octet-stream", body)
             }
-            Some(Content::Page { title, body }) => {
-                answer(StatusCode::OK, "text/html; charset=utf-8", page(title, body.as_deref()).into())
-            }
+            Some(Content::Page { title, body, short }) => answer(
+                StatusCode::OK,
+                "text/html; charset=utf-8",
+                page(title, body.as_deref(), if *short { 0 } else { PAGE_BYTES }).into(),
+            ),
         }
     }
 
@@ -144,12 +146,12 @@ fn host_of(request: &Request<Incoming>) -> String {
     host.split(':').next().unwrap_or_default().to_ascii_lowercase()
 }
 
-fn page(title: &str, body: Option<&str>) -> String {
+fn page(title: &str, body: Option<&str>, least: usize) -> String {
     let title = title.replace('&', "&amp;").replace('<', "&lt;");
     let text = body.unwrap_or("Everything is as it should be on this page of the emulated world.");
     let mut page =
         format!("<!doctype html>\n<html><head><title>{title}</title></head>\n<body><p>{text}</p>\n");
-    while page.len() < PAGE_BYTES {
+    while page.len() < least {
         page.push_str("<p>This line makes the page as long as a small page of the real web.</p>\n");
     }
     page.push_str("</body></html>\n");

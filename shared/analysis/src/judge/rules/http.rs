@@ -1,7 +1,7 @@
 //! Rules about the HTTP exchange.
 
 use super::super::{ControlFact, Evidence, KnownPage, View};
-use super::{Finding, views_at};
+use super::{Finding, dns, views_at};
 use faultline_model::{Class, Failure, HttpFact, LayerStatus, Target};
 
 /// Beginnings of the titles of pages that want to see a browser, in lower case.
@@ -63,7 +63,8 @@ pub(super) fn find(evidence: &Evidence<'_>, controls: &[&ControlFact]) -> Option
     }
     let views = views_at(evidence, controls, hop);
     if !evidence.is_handshake_valid(hop) && is_other_page(page, &views) {
-        return Some(Finding::new(Class::HttpBlockpage, "http.diff").on(hop));
+        let elsewhere = dns::find_other_place(evidence, controls, hop);
+        return elsewhere.or_else(|| Some(Finding::new(Class::HttpBlockpage, "http.diff").on(hop)));
     }
     let are_controls_served = views.iter().any(|view| (200..400).contains(&view.status));
     if !are_controls_served {

@@ -113,7 +113,9 @@ fn by_layer(evidence: &Evidence<'_>, controls: &[&ControlFact]) -> Option<Findin
         Some(Layer::Dns) => dns::find(evidence),
         Some(Layer::Tcp) => dns::find_forged(evidence, controls).or_else(|| tcp::find(evidence)),
         Some(Layer::Tls) => dns::find_forged(evidence, controls).or_else(|| tls::find(evidence)),
-        Some(Layer::Http) => dns::find_known(evidence, controls).or_else(|| http::find_failed(evidence)),
+        Some(Layer::Http) => dns::find_known(evidence, controls)
+            .or_else(|| dns::find_proven(evidence, controls))
+            .or_else(|| http::find_failed(evidence)),
         // No way over TCP has such a step.
         Some(Layer::Quic) => None,
         None => dns::find_bogon(evidence)
