@@ -325,6 +325,9 @@ impl Policy {
     ) -> Result<Grant, Refusal> {
         self.allows_now(now)?;
         let list = self.allows(check, target, now)?;
+        if !check.is_routine() {
+            return Err(Refusal::NotInList);
+        }
         let allowed = Allowed::by(list);
         // A run in the future means that the clock was set back; it limits nothing.
         let last = self.last_run(check, target).filter(|last| *last <= now);

@@ -34,7 +34,7 @@ fn list(names: &[String]) -> TaskList {
         targets: names.iter().map(spec).collect(),
         landmarks: vec![],
         throughput_control: None,
-        risk: std::collections::BTreeMap::new(),
+        risk: BTreeMap::new(),
     }
 }
 
