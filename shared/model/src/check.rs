@@ -27,6 +27,8 @@ pub enum CheckKind {
     Proxy,
     /// The steps of `web` to a VPN provider's interface.
     VpnApi,
+    /// Discriminating retries of a `web` measurement that went wrong: which thing is blocked. Never a routine.
+    Diagnose,
 }
 
 impl CheckKind {
@@ -42,6 +44,7 @@ impl CheckKind {
             Self::Tor => "tor",
             Self::Proxy => "proxy",
             Self::VpnApi => "vpn_api",
+            Self::Diagnose => "diagnose",
         }
     }
 
@@ -53,6 +56,7 @@ impl CheckKind {
             // Initial packets are padded to 1,200 bytes in both directions, and certificates are not compressed.
             (Self::Quic, Depth::Light) => 25_000,
             (Self::Web | Self::Quic | Self::VpnApi, Depth::Full) => 60_000,
+            (Self::Diagnose, _) => 100_000,
             (Self::Throughput, _) => 900_000,
             // Two or three retries of small datagrams; a certificate is read only where it follows at once.
             (Self::Openvpn, _) => 12_000,
@@ -70,12 +74,18 @@ impl CheckKind {
         match self {
             Self::Web | Self::Quic => Duration::from_secs(30),
             // A download costs as much as ninety light checks.
-            Self::Throughput => Duration::from_secs(3600),
+            Self::Throughput | Self::Diagnose => Duration::from_secs(3600),
             // A home that knocks at such hosts often stands out.
             Self::Openvpn | Self::Wireguard | Self::Tor | Self::Proxy | Self::VpnApi => {
                 Duration::from_secs(600)
             }
         }
+    }
+
+    /// Says whether a schedule may hold it; what it may not is done only when asked for, as a confirmation.
+    #[must_use]
+    pub const fn is_routine(self) -> bool {
+        !matches!(self, Self::Diagnose)
     }
 
     /// Says whether only `https` targets can be measured by it.
@@ -146,6 +156,7 @@ impl FromStr for CheckKind {
             "tor" => Ok(Self::Tor),
             "proxy" => Ok(Self::Proxy),
             "vpn_api" => Ok(Self::VpnApi),
+            "diagnose" => Ok(Self::Diagnose),
             other => Err(format!("unknown check {other:?}")),
         }
     }
@@ -192,7 +203,7 @@ mod tests {
 
     #[test]
     fn each_kind_is_read_as_it_is_written() {
-        for kind in [CheckKind::Web, CheckKind::Quic, CheckKind::Throughput] {
+        for kind in [CheckKind::Web, CheckKind::Quic, CheckKind::Throughput, CheckKind::Diagnose] {
             assert_eq!(kind.as_str().parse(), Ok(kind));
         }
         assert!("scan".parse::<CheckKind>().is_err());

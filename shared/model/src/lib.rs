@@ -13,6 +13,7 @@ mod list;
 mod measurement;
 mod network;
 mod opt_in;
+mod page;
 mod presence;
 mod record;
 mod target;
@@ -29,15 +30,13 @@ pub use list::{
     Landmark, Limits, ListError, MAX_LIST_BYTES, MAX_TARGETS, ResolverSpec, Signature, SignedList,
     TargetSpec, TaskList,
 };
-pub use measurement::{
-    DnsAnswer, DownloadEnd, Engine, Fact, HttpFact, Measurement, Observation, QuicFact, ThroughputFact,
-    TlsFact,
-};
+pub use measurement::{DownloadEnd, Engine, Fact, Measurement, Observation, QuicFact, ThroughputFact};
 pub use network::{
     Access, Asn, AsnError, CountryCode, CountryProfile, Gateway, Operator, ProfileError, RiskTier, Source,
     Vantage,
 };
 pub use opt_in::OptIn;
+pub use page::{DnsAnswer, Header, HttpFact, LaterReply, TlsFact, Variant};
 pub use presence::{Presence, PresenceKind};
 pub use record::Record;
 pub use target::{Category, Role, ServiceId, Target, TargetError};

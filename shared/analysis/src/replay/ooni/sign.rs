@@ -47,7 +47,10 @@ pub fn sign(layer: Layer, failure: Option<&Failure>, is_v6: bool) -> Option<Sign
         | Failure::HttpInvalidResponse
         | Failure::HttpInvalidRedirect
         | Failure::RedirectDenied
-        | Failure::TooManyRedirects => return None,
+        | Failure::TooManyRedirects
+        | Failure::TunnelInvalidReply
+        | Failure::TunnelWrongPeer
+        | Failure::TunnelDenied => return None,
         Failure::Timeout | Failure::Unknown(_) => match layer {
             Layer::Dns => Class::DnsTimeout,
             Layer::Tcp => Class::TcpTimeout,
