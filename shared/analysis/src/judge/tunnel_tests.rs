@@ -97,9 +97,9 @@ fn silence_at_a_udp_handshake_is_read_beside_whole_handshakes_of_controls_only()
     let (fine, failing) =
         (control(CheckKind::Openvpn, None), control(CheckKind::Openvpn, Some(Layer::Tunnel)));
     says(std::slice::from_ref(&failing), LayerStatus::Down);
-    says(&[failing.clone(), fine.clone()], LayerStatus::Blocked);
+    says(&[failing, fine.clone()], LayerStatus::Blocked);
     says(&[control(CheckKind::Web, None)], LayerStatus::Insufficient);
-    says(&[ControlFact { age: Duration::from_secs(1501), ..fine.clone() }], LayerStatus::Insufficient);
+    says(&[ControlFact { age: Duration::from_secs(1501), ..fine }], LayerStatus::Insufficient);
     // A control that fails later than the vantage point shows that the host is up, not that the endpoint is.
     let timeout = tor().tcp(Some(Failure::Timeout));
     let later = [control(CheckKind::Tor, Some(Layer::Tls))];
