@@ -12,7 +12,7 @@ pub use budget::{Allowance, Budget, Lack, Purse};
 pub use terms::{Terms, TermsError};
 
 use faultline_model::{
-    CheckKind, CountryCode, Depth, ResolverSpec, RiskTier, Target, Task, TaskList, Timestamp,
+    CheckKind, CountryCode, Depth, OptIn, ResolverSpec, RiskTier, Target, Task, TaskList, Timestamp,
 };
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
@@ -69,14 +69,14 @@ pub enum Refusal {
     CategoryNotAllowed,
     /// The volunteer refuses the target's host.
     HostRefused,
-    /// The check needs an opt-in.
-    CheckNotAllowed,
     /// The volunteer has not chosen this list.
     ListNotChosen,
     /// It is one of the volunteer's quiet hours.
     QuietHours,
     /// The line is paid for by the byte.
     MeteredLine,
+    /// The check needs a consent of its own, which the volunteer has not given.
+    NotOptedIn,
 }
 
 impl Refusal {
@@ -104,10 +104,10 @@ impl Refusal {
             Self::CategoryRefused => "category_refused",
             Self::CategoryNotAllowed => "category_needs_opt_in",
             Self::HostRefused => "host_refused",
-            Self::CheckNotAllowed => "check_needs_opt_in",
             Self::ListNotChosen => "list_not_chosen",
             Self::QuietHours => "quiet_hours",
             Self::MeteredLine => "metered_line",
+            Self::NotOptedIn => "not_opted_in",
         }
     }
 }
@@ -219,9 +219,7 @@ impl Policy {
     /// Returns the kinds that this agent knows and the terms permit: those that it announces.
     #[must_use]
     pub fn permitted_kinds(&self) -> BTreeSet<CheckKind> {
-        let risk = self.risk();
-        let permits = |kind: &&CheckKind| self.is_control || self.terms.permits_check(**kind, risk);
-        self.kinds.iter().filter(permits).copied().collect()
+        self.kinds.iter().filter(|kind| self.has_opted_in(**kind)).copied().collect()
     }
 
     /// Says whether this is a moment and a line on which the volunteer wants to be measured at all.
@@ -244,6 +242,19 @@ impl Policy {
     #[must_use]
     pub fn for_control(self, is_control: bool) -> Self {
         Self { is_control, ..self }
+    }
+
+    /// Makes it the policy of a volunteer who agreed to more than every agent's checks.
+    #[must_use]
+    pub fn with_opt_ins(mut self, opt_ins: BTreeSet<OptIn>) -> Self {
+        self.terms.allow_checks.extend(opt_ins.into_iter().map(|opt_in| opt_in.to_string()));
+        self
+    }
+
+    /// Says whether a check needs no consent of its own, or has it. A control is an operator's own machine.
+    #[must_use]
+    pub fn has_opted_in(&self, check: CheckKind) -> bool {
+        self.is_control || self.terms.permits_check(check, self.risk())
     }
 
     /// Returns the list that is held.

@@ -135,7 +135,7 @@ impl Terms {
             return Err(Refusal::HostRefused);
         }
         if !self.permits_check(check, risk) {
-            return Err(Refusal::CheckNotAllowed);
+            return Err(Refusal::NotOptedIn);
         }
         if spec.category.is_canary() {
             return Ok(());
@@ -152,9 +152,8 @@ impl Terms {
     /// Says whether a kind of check may be run at all; only such kinds are announced.
     #[must_use]
     pub fn permits_check(&self, check: CheckKind, risk: Option<RiskTier>) -> bool {
-        let name = check.as_str();
-        let needs_opt_in = cost_of(CIRCUMVENTION, name).is_some() || (name == "diagnose" && is_high(risk));
-        !needs_opt_in || self.allow_checks.contains(name)
+        let needs_opt_in = check.opt_in().is_some() || (check == CheckKind::Diagnose && is_high(risk));
+        !needs_opt_in || self.allow_checks.contains(check.as_str())
     }
 
     /// Says whether the volunteer wants quiet at a moment.

@@ -124,5 +124,8 @@ mod tests {
         for code in ["REL", "LGBT", "HUMR", "POLR", "ANON", "MILX", "PORN", "GMB"] {
             assert!(cost_of(SENSITIVE, code).is_some(), "{code}");
         }
+        for opt_in in faultline_model::OptIn::ALL {
+            assert!(cost_of(CIRCUMVENTION, opt_in.as_str()).is_some(), "{opt_in}");
+        }
     }
 }
