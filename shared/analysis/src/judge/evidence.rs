@@ -3,8 +3,8 @@
 use super::Fingerprints;
 use super::address::is_near;
 use faultline_model::{
-    CheckKind, Engine, Fact, Failure, HttpFact, LaterReply, Layer, Measurement, Observation, QuicFact,
-    ThroughputFact, TlsFact,
+    CheckKind, Engine, Fact, Failure, HttpFact, LaterReply, Layer, Measurement, Observation, ProtocolClass,
+    QuicFact, ThroughputFact, TlsFact, TunnelFact,
 };
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -38,6 +38,19 @@ impl<'a> Evidence<'a> {
             Fact::Quic(fact) => Some(fact),
             _ => None,
         })
+    }
+
+    /// Returns the handshakes of circumvention protocols, in order.
+    pub(crate) fn tunnels(&self) -> impl Iterator<Item = &'a TunnelFact> {
+        self.measurement.observations.iter().filter_map(|step| match &step.fact {
+            Fact::Tunnel(fact) => Some(fact),
+            _ => None,
+        })
+    }
+
+    /// Returns the way around censorship that was measured.
+    pub(crate) fn protocol_class(&self) -> Option<ProtocolClass> {
+        self.measurement.check.protocol_class(&self.measurement.target)
     }
 
     /// Returns the timed download of the target, or of its paired control.

@@ -8,16 +8,18 @@ mod quic;
 mod tcp;
 pub(super) mod throughput;
 mod tls;
+mod tunnel;
 
 use super::{ControlFact, Evidence, View, views};
 use faultline_model::{CheckKind, Class, Judgement, Layer, LayerStatus};
+use std::borrow::Cow;
 
 /// What a rule found: how the measurement ended, at which layer, and the rule's id.
 #[derive(Debug)]
 pub(super) struct Finding {
     class: Class,
     layer: Layer,
-    rule: &'static str,
+    rule: Cow<'static, str>,
     /// The hop, where it is not the one at which the measurement failed.
     hop: Option<u8>,
     /// The status, where it does not follow from the controls.
@@ -25,13 +27,13 @@ pub(super) struct Finding {
 }
 
 impl Finding {
-    pub(super) fn new(class: Class, rule: &'static str) -> Self {
+    pub(super) fn new(class: Class, rule: impl Into<Cow<'static, str>>) -> Self {
         Self::at(class, class.layer(), rule)
     }
 
     /// For classes that are used at another layer than their own.
-    pub(super) fn at(class: Class, layer: Layer, rule: &'static str) -> Self {
-        Self { class, layer, rule, hop: None, status: None }
+    pub(super) fn at(class: Class, layer: Layer, rule: impl Into<Cow<'static, str>>) -> Self {
+        Self { class, layer, rule: rule.into(), hop: None, status: None }
     }
 
     /// Something interferes at a layer, and the site is reached all the same.
@@ -55,7 +57,7 @@ impl Finding {
             class: self.class,
             layer: self.layer,
             status,
-            rule: self.rule.to_owned(),
+            rule: self.rule.clone().into_owned(),
             hop,
             evidence: vec![],
         }
@@ -65,9 +67,12 @@ impl Finding {
 /// Runs the rules of a measurement's check over it.
 pub(super) fn apply(evidence: &Evidence<'_>, controls: &[&ControlFact]) -> Judgement {
     let mut judgement = match evidence.check() {
-        CheckKind::Web => apply_web(evidence, controls),
+        CheckKind::Web | CheckKind::VpnApi => apply_web(evidence, controls),
         CheckKind::Quic => quic::apply(evidence, controls),
         CheckKind::Throughput => throughput::apply(evidence, controls),
+        CheckKind::Openvpn | CheckKind::Wireguard | CheckKind::Tor | CheckKind::Proxy => {
+            tunnel::apply(evidence, controls)
+        }
         CheckKind::Diagnose => diagnose::apply(evidence),
     };
     if judgement.hop == 0 {
@@ -84,7 +89,7 @@ const OK: &str = "ok";
 
 fn apply_web(evidence: &Evidence<'_>, controls: &[&ControlFact]) -> Judgement {
     let controls: Vec<&ControlFact> =
-        controls.iter().copied().filter(|control| control.check == CheckKind::Web).collect();
+        controls.iter().copied().filter(|control| control.check == evidence.check()).collect();
     let Some(finding) = local::find(evidence).or_else(|| by_layer(evidence, &controls)) else {
         return Finding::new(Class::Ok, OK).judged(LayerStatus::Ok);
     };
@@ -117,7 +122,7 @@ fn by_layer(evidence: &Evidence<'_>, controls: &[&ControlFact]) -> Option<Findin
             .or_else(|| dns::find_proven(evidence, controls))
             .or_else(|| http::find_failed(evidence)),
         // No way over TCP has such a step.
-        Some(Layer::Quic) => None,
+        Some(Layer::Quic | Layer::Tunnel) => None,
         None => dns::find_bogon(evidence)
             .or_else(|| dns::find_known(evidence, controls))
             .or_else(|| http::find(evidence, controls))
