@@ -6,8 +6,10 @@
 //! Every step has a deadline and fails with exactly one [`Failure`].
 
 mod address;
+mod datagrams;
 pub mod dns;
 mod failure;
+mod greeting;
 pub mod http;
 mod local;
 mod meter;
@@ -17,7 +19,9 @@ mod timeline;
 pub mod tls;
 
 pub use address::{AddressPolicy, Denied, Purpose, is_public};
+pub use datagrams::Datagrams;
 pub use failure::{failure_of_io, failure_of_tls};
+pub use greeting::{Greeting, greet};
 pub use local::LocalNetworks;
 pub use meter::{Ending, Meter, Metered};
 pub use timeline::Timeline;
@@ -45,13 +49,15 @@ pub struct Deadlines {
     pub http: Duration,
     /// A QUIC handshake.
     pub quic: Duration,
+    /// The handshake of a circumvention protocol.
+    pub tunnel: Duration,
 }
 
 impl Default for Deadlines {
     /// The field's own: the same step fails after the same time in everybody's data.
     fn default() -> Self {
         let ten = Duration::from_secs(10);
-        Self { dns: Duration::from_secs(4), tcp: ten, tls: ten, http: ten, quic: ten }
+        Self { dns: Duration::from_secs(4), tcp: ten, tls: ten, http: ten, quic: ten, tunnel: ten }
     }
 }
 
