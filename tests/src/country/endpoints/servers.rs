@@ -170,7 +170,7 @@ async fn tor(country: &Country, endpoint: &Endpoint) -> Result<Far, ServerError>
          0000000000000000000000000000000000000002\nLog notice stdout\n",
         data.display()
     );
-    let mut word = "Opened OR listener connection (ready)";
+    let mut word = "Your Tor server's identity key fingerprint";
     if is_obfs4 {
         let listen = format!("{address}:{}", endpoint.port);
         text.push_str(&format!(
@@ -197,7 +197,7 @@ async fn tor(country: &Country, endpoint: &Endpoint) -> Result<Far, ServerError>
 
 /// Starts a program and waits until it says a word; what it says later is thrown away.
 async fn ready(mut command: Command, name: &str, word: &'static str) -> Result<Child, ServerError> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
     let mut child = command.spawn().map_err(|error| ServerError::Start(name.to_owned(), error))?;
     let mut said = String::new();
     if let Some(out) = child.stdout.take() {

@@ -34,6 +34,11 @@ pub(super) fn endpoints(notes: &mut Notes<'_>, scenario: &mut Scenario, file: &r
         if is_taken || is_denied_port(port) {
             notes.add(entry.host.span().start, "port", format!("no endpoint can have port {port} here"));
         }
+        if let Some(to) = &entry.to
+            && !scenario.list.targets.iter().any(|listed| listed.target.host() == to)
+        {
+            notes.add(entry.host.span().start, "to", format!("no target of the list is at {to:?}"));
+        }
         let to = entry.to.clone().unwrap_or_else(|| scenario.list.targets[0].target.host().to_owned());
         let content = Content::Page { title: class.title().to_owned(), body: None };
         let address = pool.deal();
