@@ -19,6 +19,8 @@ mod rules;
 mod paired_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tunnel_tests;
 
 use faultline_model::{CheckKind, Engine, Fact, Judgement, Layer, Measurement};
 use std::collections::BTreeSet;
@@ -36,8 +38,12 @@ pub use fingerprints::{
 #[must_use]
 pub const fn control_max_age(check: CheckKind) -> Duration {
     match check {
-        CheckKind::Web | CheckKind::Quic => Duration::from_secs(600),
+        CheckKind::Web | CheckKind::Quic | CheckKind::Diagnose => Duration::from_secs(600),
         CheckKind::Throughput => Duration::from_secs(75 * 60),
+        // They run every ten minutes at most.
+        CheckKind::Openvpn | CheckKind::Wireguard | CheckKind::Tor | CheckKind::Proxy | CheckKind::VpnApi => {
+            Duration::from_secs(25 * 60)
+        }
     }
 }
 
@@ -66,7 +72,7 @@ impl ControlFact {
         let mut http_status = 0;
         for step in &measurement.observations {
             match &step.fact {
-                Fact::Dns(answer) if step.engine != Engine::Control => {
+                Fact::Dns(answer) if !matches!(step.engine, Engine::Control | Engine::Retry) => {
                     addresses.extend(answer.addresses.iter().copied());
                 }
                 Fact::Http(page) => http_status = page.status,
