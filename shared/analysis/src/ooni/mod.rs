@@ -6,7 +6,9 @@
 //!
 //! Formats: OONI's specification, data formats df-000 to df-008, and what its probes, old and new, really write.
 
+mod export;
 mod failure;
 mod import;
 
+pub use export::{About, write};
 pub use import::{Imported, NotImported, Origin, Reading, ReadingError, read};

@@ -1,7 +1,7 @@
 //! What OONI's test helper saw, as a control.
 
 use super::value::{failure, text};
-use crate::judge::ControlFact;
+use crate::judge::{ControlFact, is_public};
 use faultline_model::{CheckKind, Layer, Target};
 use serde_json::Value;
 use std::net::{IpAddr, SocketAddr};
@@ -41,7 +41,8 @@ fn addresses(dns: &Value) -> Vec<IpAddr> {
 /// Finds the layer at which the helper's own attempt ended. It tries the probe's addresses too, which may be forged:
 /// only its own count where it has any.
 fn failed_at(control: &Value, addresses: &[IpAddr], target: &Target) -> Layer {
-    if addresses.is_empty() {
+    // An address that cannot be a site is as good as none: the name itself is at fault.
+    if !addresses.iter().any(|address| is_public(*address)) {
         return Layer::Dns;
     }
     let is_own = |endpoint: &str| {

@@ -199,6 +199,7 @@ impl Head {
             depth: Depth::Full,
             why: Why::Routine,
             token: None,
+            parent: None,
             list_version: 0,
             started_at: self.at,
             duration: self.duration,

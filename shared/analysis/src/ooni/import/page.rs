@@ -2,13 +2,23 @@
 
 use super::value::{self, is_yes, text};
 use data_encoding::BASE64;
-use faultline_model::HttpFact;
+use faultline_model::{Header, HttpFact};
+use flate2::{Compression, write::DeflateEncoder};
 use serde_json::Value;
 use std::borrow::Cow;
+use std::io::Write;
 
 const MAX_TITLE_CHARS: usize = 200;
 const MAX_LOCATION_CHARS: usize = 512;
 const MAX_SERVER_CHARS: usize = 100;
+/// As many as an agent records; names alone, as the values may say who asked.
+const MAX_HEADERS: usize = 64;
+/// Headers whose values tell block pages apart and name nobody.
+const NAMED_HEADERS: [&str; 4] = ["content-type", "via", "x-app-url", "x-squid-error"];
+/// How much of a body is kept: block pages are short.
+const BODY_WITHIN: usize = 24 * 1024;
+/// What an agent may record, deflated.
+const MAX_DEFLATED: usize = 8 * 1024;
 /// Titles stand at the top.
 const TITLE_WITHIN: usize = 128 * 1024;
 
@@ -25,6 +35,9 @@ pub(super) fn fact(row: &Value) -> HttpFact {
         title: title(&body),
         location: value::short(&header(response, "location"), MAX_LOCATION_CHARS),
         server: value::short(&header(response, "server"), MAX_SERVER_CHARS),
+        header_names: header_names(response),
+        headers: named_headers(response),
+        body_deflated: deflate(&body),
         ..HttpFact::default()
     }
 }
@@ -49,6 +62,39 @@ pub(super) fn header(response: &Value, wanted: &str) -> String {
     };
     let value = single.map(|(_, value)| value).or_else(listed);
     value.map(|value| String::from_utf8_lossy(&bytes(value)).into_owned()).unwrap_or_default()
+}
+
+fn header_names(response: &Value) -> Vec<String> {
+    let name = |name: &str| value::short(name, 64).to_ascii_lowercase();
+    let single = response["headers"].as_object().into_iter().flatten().map(|(key, _)| name(key));
+    let listed = response["headers_list"].as_array().map_or(&[][..], Vec::as_slice).iter();
+    let listed = listed.map(|pair| name(&String::from_utf8_lossy(&bytes(&pair[0]))));
+    let mut names: Vec<String> = single.chain(listed).filter(|name| !name.is_empty()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.truncate(MAX_HEADERS);
+    names
+}
+
+fn named_headers(response: &Value) -> Vec<Header> {
+    let found = NAMED_HEADERS.iter().map(|name| (*name, value::short(&header(response, name), 256)));
+    let found = found.filter(|(_, value)| !value.is_empty());
+    found.map(|(name, value)| Header { name: name.to_owned(), value }).collect()
+}
+
+/// Deflates the beginning of a body, cut so that it fits what an agent may record.
+fn deflate(body: &[u8]) -> Vec<u8> {
+    let mut kept = body.len().min(BODY_WITHIN);
+    while kept > 0 {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+        let deflated = encoder.write_all(&body[..kept]).and_then(|()| encoder.finish()).unwrap_or_default();
+        if deflated.len() <= MAX_DEFLATED {
+            return deflated;
+        }
+        // Random bytes do not shrink at all, so that this ends soon.
+        kept = kept.min(MAX_DEFLATED * 2) / 2;
+    }
+    Vec::new()
 }
 
 fn title(body: &[u8]) -> String {

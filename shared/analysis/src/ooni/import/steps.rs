@@ -15,6 +15,7 @@ use url::{Host, Url};
 /// OONI follows ten redirects, its older engines twenty.
 const MAX_HOPS: usize = 30;
 const MAX_NAME_CHARS: usize = 253;
+const MAX_ALIASES: usize = 16;
 
 /// Everything that is known about one target before its steps are put in order.
 pub(super) struct Scene<'a> {
@@ -175,7 +176,7 @@ impl<'a> Scene<'a> {
             let step = found.entry((hop, engine, name.clone())).or_insert_with(|| Observation {
                 // The system resolver's address can point to the volunteer's home.
                 peer: socket(&row["resolver_address"]).filter(|_| engine != Engine::System),
-                fact: Fact::Dns(DnsAnswer { hostname: short(&name, MAX_NAME_CHARS), addresses: Vec::new() }),
+                fact: Fact::Dns(DnsAnswer { hostname: name.clone(), ..DnsAnswer::default() }),
                 ..step(Layer::Dns, hop, (at, took))
             });
             step.engine = engine;
@@ -186,6 +187,9 @@ impl<'a> Scene<'a> {
             }
             if let Fact::Dns(answer) = &mut step.fact {
                 answer.addresses.extend(answers_of(row).map(|(_, _, address)| address));
+                answer.rcode =
+                    answer.rcode.or(row["rcode"].as_u64().and_then(|code| u16::try_from(code).ok()));
+                note_aliases(row, answer);
             }
         }
         let mut by_hop: BTreeMap<u8, Vec<Observation>> = BTreeMap::new();
@@ -351,7 +355,7 @@ impl<'a> Scene<'a> {
             return;
         }
         let said = if self.only.is_some() { None } else { self.said() };
-        let last = steps.iter().filter(own).next_back();
+        let last = steps.iter().rfind(own);
         let (reached, hop) = last.map_or((None, 0), |step| (Some(step.layer), step.hop));
         if last.is_none() && said.is_none() {
             // Second opinions alone say nothing about the line.
@@ -431,7 +435,8 @@ fn engine(row: &Value) -> Option<Engine> {
     match row["engine"].as_str().unwrap_or("system") {
         "system" | "getaddrinfo" | "golang_net_resolver" | "go" | "unknown" | "" => Some(Engine::System),
         "udp" | "tcp" => Some(Engine::Udp),
-        "doh" | "dot" | "doh3" => Some(Engine::Doh),
+        "doh" | "doh3" => Some(Engine::Doh),
+        "dot" => Some(Engine::Dot),
         _ => None,
     }
 }
@@ -442,6 +447,16 @@ fn asks_for_addresses(row: &Value) -> bool {
 
 fn is_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= MAX_NAME_CHARS && matches!(Host::parse(name), Ok(Host::Domain(_)))
+}
+
+/// Notes the names that an answer leads through.
+fn note_aliases(row: &Value, answer: &mut DnsAnswer) {
+    let given = rows(row, "answers").filter(|given| text(&given["answer_type"]) == "CNAME");
+    for alias in given.map(|given| short(text(&given["hostname"]).trim_end_matches('.'), MAX_NAME_CHARS)) {
+        if answer.cnames.len() < MAX_ALIASES && !alias.is_empty() && !answer.cnames.contains(&alias) {
+            answer.cnames.push(alias);
+        }
+    }
 }
 
 /// Returns the addresses of one answer, with the engine and the name.
