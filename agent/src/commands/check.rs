@@ -40,6 +40,7 @@ pub(super) async fn execute(arguments: &Check) -> Result<(), Failed> {
         list_version: 0,
         started_at,
         duration: clock.elapsed(),
+        parent: None,
         observations: outcome.observations,
     };
     if arguments.json {
@@ -85,5 +86,5 @@ fn resolver(arguments: &Check) -> Result<ResolverSpec, Failed> {
         }
     };
     let udp = arguments.resolver_udp.unwrap_or_else(|| google(53));
-    Ok(ResolverSpec { name: "check".into(), udp, doh_url, doh_address })
+    Ok(ResolverSpec { name: "check".into(), udp, doh_url, doh_address, dot: None })
 }

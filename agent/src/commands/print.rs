@@ -1,6 +1,6 @@
 //! A measurement for people: step by step, with timing, coloured on terminals only.
 
-use faultline_model::{DownloadEnd, Engine, Fact, Layer, Measurement, Observation};
+use faultline_model::{DownloadEnd, Engine, Fact, Layer, Measurement, Observation, Variant};
 use owo_colors::OwoColorize;
 use std::io::Write;
 
@@ -56,8 +56,22 @@ fn way(step: &Observation) -> String {
         (_, Engine::Control) => format!("{layer:<4} control {peer}"),
         (_, Engine::Udp) => format!("{layer}  UDP {peer}"),
         (_, Engine::Doh) => format!("{layer}  HTTPS {peer}"),
+        (_, Engine::Dot) => format!("{layer}  TLS {peer}"),
+        (Layer::Dns, Engine::Isp) => format!("{layer}  provider's resolver"),
+        (_, Engine::Isp) => format!("{layer:<4} {peer}"),
+        (_, Engine::Retry) => format!("{layer:<4} {} {peer}", variant(step)),
         (_, Engine::System) => format!("{layer:<4} {peer}"),
     }
+}
+
+/// Says which retry a step belongs to.
+fn variant(step: &Observation) -> &'static str {
+    let variant = match &step.fact {
+        Fact::Tls(tls) => tls.variant,
+        Fact::Http(http) => http.variant,
+        _ => None,
+    };
+    variant.map(Variant::as_str).unwrap_or_default()
 }
 
 fn seen(step: &Observation) -> String {

@@ -218,6 +218,9 @@ impl Policy {
         now: Timestamp,
     ) -> Result<Grant, Refusal> {
         let list = self.allows(check, target, now)?;
+        if !check.is_routine() {
+            return Err(Refusal::NotInList);
+        }
         let terms = Allowed::by(list);
         // A run in the future means that the clock was set back; it limits nothing.
         let last = self.last_run(check, target).filter(|last| *last <= now);

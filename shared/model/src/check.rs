@@ -17,6 +17,8 @@ pub enum CheckKind {
     Quic,
     /// The beginning of an `https` URL's body, timed, and then the list's control URL's through the same line.
     Throughput,
+    /// Discriminating retries of a `web` measurement that went wrong: which thing is blocked. Never a routine.
+    Diagnose,
 }
 
 impl CheckKind {
@@ -27,6 +29,7 @@ impl CheckKind {
             Self::Web => "web",
             Self::Quic => "quic",
             Self::Throughput => "throughput",
+            Self::Diagnose => "diagnose",
         }
     }
 
@@ -38,6 +41,7 @@ impl CheckKind {
             // Initial packets are padded to 1,200 bytes in both directions, and certificates are not compressed.
             (Self::Quic, Depth::Light) => 25_000,
             (Self::Web | Self::Quic, Depth::Full) => 60_000,
+            (Self::Diagnose, _) => 100_000,
             (Self::Throughput, _) => 900_000,
         }
     }
@@ -48,8 +52,14 @@ impl CheckKind {
         match self {
             Self::Web | Self::Quic => Duration::from_secs(30),
             // A download costs as much as ninety light checks.
-            Self::Throughput => Duration::from_secs(3600),
+            Self::Throughput | Self::Diagnose => Duration::from_secs(3600),
         }
+    }
+
+    /// Says whether a schedule may hold it; what it may not is done only when asked for, as a confirmation.
+    #[must_use]
+    pub const fn is_routine(self) -> bool {
+        !matches!(self, Self::Diagnose)
     }
 
     /// Says whether only `https` targets can be measured by it.
@@ -72,6 +82,7 @@ impl FromStr for CheckKind {
             "web" => Ok(Self::Web),
             "quic" => Ok(Self::Quic),
             "throughput" => Ok(Self::Throughput),
+            "diagnose" => Ok(Self::Diagnose),
             other => Err(format!("unknown check {other:?}")),
         }
     }
@@ -118,7 +129,7 @@ mod tests {
 
     #[test]
     fn each_kind_is_read_as_it_is_written() {
-        for kind in [CheckKind::Web, CheckKind::Quic, CheckKind::Throughput] {
+        for kind in [CheckKind::Web, CheckKind::Quic, CheckKind::Throughput, CheckKind::Diagnose] {
             assert_eq!(kind.as_str().parse(), Ok(kind));
         }
         assert!("scan".parse::<CheckKind>().is_err());

@@ -11,6 +11,7 @@ mod judgement;
 mod list;
 mod measurement;
 mod network;
+mod page;
 mod presence;
 mod record;
 mod target;
@@ -25,14 +26,12 @@ pub use list::{
     Landmark, Limits, ListError, MAX_LIST_BYTES, MAX_TARGETS, ResolverSpec, Signature, SignedList,
     TargetSpec, TaskList,
 };
-pub use measurement::{
-    DnsAnswer, DownloadEnd, Engine, Fact, HttpFact, Measurement, Observation, QuicFact, ThroughputFact,
-    TlsFact,
-};
+pub use measurement::{DownloadEnd, Engine, Fact, Measurement, Observation, QuicFact, ThroughputFact};
 pub use network::{
     Access, Asn, AsnError, CountryCode, CountryProfile, Gateway, Operator, ProfileError, RiskTier, Source,
     Vantage,
 };
+pub use page::{DnsAnswer, Header, HttpFact, LaterReply, TlsFact, Variant};
 pub use presence::{Presence, PresenceKind};
 pub use record::Record;
 pub use target::{Category, Role, ServiceId, Target, TargetError};

@@ -92,6 +92,10 @@ pub struct ResolverSpec {
     pub doh_url: String,
     /// The address that the URL's host is reached at, so that no other name has to be resolved.
     pub doh_address: SocketAddr,
+    /// Its address for DNS over TLS (RFC 7858), under the name of the URL's host. Left out of the document where there is
+    /// none, so that older lists read and verify as they were signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dot: Option<SocketAddr>,
 }
 
 /// One target of a list, with its service and what may be run against it.

@@ -1,5 +1,6 @@
 //! What a measurement's steps show, gathered once for all rules.
 
+use super::Fingerprints;
 use super::address::is_near;
 use faultline_model::{
     CheckKind, Engine, Fact, Failure, HttpFact, Layer, Measurement, Observation, QuicFact, ThroughputFact,
@@ -11,15 +12,17 @@ pub(crate) struct Evidence<'a> {
     measurement: &'a Measurement,
     /// The first step that failed on the way of ordinary programs and was not made good by another address.
     pub(crate) failed: Option<&'a Observation>,
+    /// By what block pages and forged answers are known.
+    pub(crate) fingerprints: &'a Fingerprints,
 }
 
 impl<'a> Evidence<'a> {
     /// Gathers the facts.
-    pub(crate) fn read(measurement: &'a Measurement) -> Self {
+    pub(crate) fn read(measurement: &'a Measurement, fingerprints: &'a Fingerprints) -> Self {
         let steps = &measurement.observations;
         let lasts = |at: &usize| !steps[at + 1..].iter().any(|later| makes_good(&steps[*at], later));
         let failed = (0..steps.len()).filter(|at| is_failure(&steps[*at])).find(lasts);
-        Self { measurement, failed: failed.map(|at| &steps[at]) }
+        Self { measurement, failed: failed.map(|at| &steps[at]), fingerprints }
     }
 
     /// Returns what was run.

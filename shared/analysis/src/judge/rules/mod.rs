@@ -1,7 +1,7 @@
 //! The rules, one file per layer of `web` and one per further check, first match wins.
 
+mod diagnose;
 mod dns;
-mod fingerprint;
 mod http;
 mod local;
 mod quic;
@@ -41,6 +41,7 @@ pub(super) fn apply(evidence: &Evidence<'_>, controls: &[&ControlFact]) -> Judge
         CheckKind::Web => apply_web(evidence, controls),
         CheckKind::Quic => quic::apply(evidence, controls),
         CheckKind::Throughput => throughput::apply(evidence, controls),
+        CheckKind::Diagnose => diagnose::apply(evidence),
     }
 }
 
@@ -63,10 +64,12 @@ fn by_layer(evidence: &Evidence<'_>, controls: &[&ControlFact]) -> Option<Findin
         Some(Layer::Dns) => dns::find(evidence),
         Some(Layer::Tcp) => dns::find_forged(evidence, controls).or_else(|| tcp::find(evidence)),
         Some(Layer::Tls) => dns::find_forged(evidence, controls).or_else(|| tls::find(evidence)),
-        Some(Layer::Http) => http::find_failed(evidence),
+        Some(Layer::Http) => dns::find_known(evidence, controls).or_else(|| http::find_failed(evidence)),
         // No way over TCP has such a step.
         Some(Layer::Quic) => None,
-        None => dns::find_bogon(evidence).or_else(|| http::find(evidence, controls)),
+        None => dns::find_bogon(evidence)
+            .or_else(|| dns::find_known(evidence, controls))
+            .or_else(|| http::find(evidence, controls)),
     }
 }
 
