@@ -9,7 +9,7 @@ use crate::coordinator::Coordinator;
 use crate::fleet::Candidate;
 use crate::planning::{Group, day_budget};
 use faultline_analysis::detect::{Ask, Who};
-use faultline_model::{AgentId, CheckKind, CountryCode, Depth, Target, Task, TaskToken, Timestamp};
+use faultline_model::{AgentId, CountryCode, Depth, Target, Task, TaskToken, Timestamp};
 use faultline_runtime::random_bytes;
 use rand::seq::SliceRandom;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
