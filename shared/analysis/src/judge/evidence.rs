@@ -78,6 +78,17 @@ impl<'a> Evidence<'a> {
         self.system_addresses_at(self.hop())
     }
 
+    /// Returns the names through which the system resolver's answer for the failing hop leads.
+    pub(crate) fn system_aliases(&self) -> impl Iterator<Item = &'a str> {
+        let hop = self.hop();
+        let own = self.steps(move |step| step.engine == Engine::System && step.hop == hop);
+        own.flat_map(|step| match &step.fact {
+            Fact::Dns(answer) => answer.cnames.as_slice(),
+            _ => &[],
+        })
+        .map(String::as_str)
+    }
+
     /// Returns the addresses that the system's resolver gave for a hop's name.
     pub(crate) fn system_addresses_at(&self, hop: u8) -> Vec<IpAddr> {
         self.addresses(|step| step.engine == Engine::System && step.hop == hop)

@@ -25,7 +25,7 @@ mod tests;
 #[cfg(test)]
 mod tunnel_tests;
 
-use faultline_model::{CheckKind, Judgement, Measurement};
+use faultline_model::{CheckKind, Judgement, Measurement, Observation};
 use std::time::Duration;
 
 pub(crate) use address::is_public;
@@ -58,7 +58,7 @@ pub const fn control_max_age(check: CheckKind) -> Duration {
 /// Each redirect hop is judged as its own target: beside what controls saw of that hop's host.
 #[must_use]
 pub fn judge(measurement: &Measurement, controls: &[ControlFact]) -> Judgement {
-    judge_with(measurement, controls, &Fingerprints::built_in())
+    judge_with(measurement, controls, Fingerprints::shared())
 }
 
 /// Judges one measurement beside its controls, with the given fingerprints.
@@ -73,4 +73,10 @@ pub fn judge_with(
         .filter(|fact| fact.age <= control_max_age(fact.check) && !fact.is_line_broken)
         .collect();
     rules::apply(&Evidence::read(measurement, fingerprints), &fresh)
+}
+
+/// Returns the step at which a measurement failed on the way of ordinary programs, and that no later step made good.
+#[must_use]
+pub fn deciding_step(measurement: &Measurement) -> Option<&Observation> {
+    Evidence::read(measurement, Fingerprints::shared()).failed
 }
