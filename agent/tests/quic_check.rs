@@ -100,7 +100,7 @@ async fn a_body_without_end_is_cut_and_costs_no_more_than_planned() {
     assert_eq!(step(&light, Layer::Http).failure, None);
     assert!(light.bytes < 40_000, "{}", light.bytes);
     let full = check_at(&world, Depth::Full, Deadlines::default()).await;
-    assert_eq!(page(&full).body_bytes, 32 * 1024);
+    assert_eq!(page(&full).body_bytes, 16 * 1024);
     assert!(full.bytes < 100_000, "{}", full.bytes);
 }
 

@@ -1,5 +1,6 @@
 //! The checks that this agent knows. A new kind is a folder here and a line in [`known`].
 
+mod opinions;
 mod page;
 mod quic;
 mod steps;

@@ -9,7 +9,7 @@ use http::header::{LOCATION, SERVER};
 use url::Url;
 
 const LIGHT_BODY_BYTES: usize = 8 * 1024;
-const FULL_BODY_BYTES: usize = 32 * 1024;
+const FULL_BODY_BYTES: usize = 16 * 1024;
 const MAX_TITLE_CHARS: usize = 200;
 const MAX_TITLE_BYTES: usize = 800;
 const MAX_SERVER_CHARS: usize = 100;

@@ -64,19 +64,38 @@ impl Ending {
     }
 }
 
+/// What was read from a connection so far.
+#[derive(Clone, Debug, Default)]
+pub struct Received(Arc<AtomicU64>);
+
+impl Received {
+    /// Returns the bytes, without packet headers.
+    #[must_use]
+    pub fn bytes(&self) -> u32 {
+        u32::try_from(self.0.load(Ordering::Relaxed)).unwrap_or(u32::MAX)
+    }
+}
+
 /// A connection whose bytes are counted.
 #[derive(Debug)]
 pub struct Metered<S> {
     inner: S,
     meter: Arc<Meter>,
     ending: Ending,
+    received: Received,
 }
 
 impl<S> Metered<S> {
     /// Counts a connection's bytes into a meter.
     #[must_use]
     pub fn new(inner: S, meter: Arc<Meter>) -> Self {
-        Self { inner, meter, ending: Ending::default() }
+        Self { inner, meter, ending: Ending::default(), received: Received::default() }
+    }
+
+    /// Returns a handle that tells later how much was read.
+    #[must_use]
+    pub fn received(&self) -> Received {
+        self.received.clone()
     }
 
     /// Returns a handle that tells later how the connection ended.
@@ -98,6 +117,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
                 let read = buf.filled().len() - before;
                 if read > 0 {
                     self.meter.add(read);
+                    self.received.0.fetch_add(read as u64, Ordering::Relaxed);
                 } else if buf.remaining() > 0 {
                     self.ending.note(Failure::Eof);
                 }

@@ -35,6 +35,8 @@ pub enum Behaviour {
     Http2(usize),
     /// Answers DNS over HTTPS from a zone.
     Doh(Zone),
+    /// Answers DNS over TLS from a zone.
+    Dot(Zone),
     /// Resets the connection once the first bytes have come.
     Reset,
     /// Closes the connection once the first bytes have come.
@@ -178,6 +180,7 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(mut stream: 
             let _ = stream.write_all(&[head.as_bytes(), &reply].concat()).await;
             let _ = stream.read(&mut [0; 1024]).await;
         }
+        Behaviour::Dot(zone) => zone.answer_stream(&mut stream).await,
         Behaviour::Http2(size) => {
             let service = hyper::service::service_fn(move |_| async move {
                 let body = format!("<title>two</title>{}", "x".repeat(size));
