@@ -21,6 +21,9 @@ pub(super) async fn execute(arguments: &Check) -> Result<(), Failed> {
     if kind.needs_https() && !target.is_https() {
         return Err(usage(format!("{kind} measures https targets only, not {target}")));
     }
+    if !kind.accepts(&target) {
+        return Err(usage(format!("{kind} cannot measure {target}: each scheme has its own check")));
+    }
     let control = control(arguments, &target)?;
     let resolver = resolver(arguments)?;
     let net = Arc::new(Net::new(&arguments.roots.load()?)?);

@@ -1,6 +1,8 @@
 //! A measurement for people: step by step, with timing, coloured on terminals only.
 
-use faultline_model::{DownloadEnd, Engine, Fact, Layer, Measurement, Observation, Variant};
+use faultline_model::{
+    DownloadEnd, Engine, Fact, Layer, Measurement, Observation, TunnelFact, TunnelStage, Variant,
+};
 use owo_colors::OwoColorize;
 use std::io::Write;
 
@@ -48,6 +50,7 @@ fn way(step: &Observation) -> String {
         Layer::Tls => "TLS",
         Layer::Quic => "QUIC",
         Layer::Http => "HTTP",
+        Layer::Tunnel => "hand",
     };
     let peer = step.peer.map(|peer| peer.to_string()).unwrap_or_default();
     match (step.layer, step.engine) {
@@ -89,6 +92,7 @@ fn seen(step: &Observation) -> String {
                 format!("{} datagrams sent, {} received", quic.datagrams_sent, quic.datagrams_received);
             join(&[&version, &quic.alpn, &quic.certificate_issuer, &datagrams])
         }
+        Fact::Tunnel(tunnel) => tunnel_seen(tunnel),
         Fact::Throughput(download) if download.status == 0 => download.url.clone(),
         Fact::Throughput(download) => format!(
             "{}, {} bytes in {} ms, {} kbit/s, {}",
@@ -108,6 +112,17 @@ fn seen(step: &Observation) -> String {
             join(&[&body, &title, &location])
         }
     }
+}
+
+fn tunnel_seen(tunnel: &TunnelFact) -> String {
+    let stage = match tunnel.stage {
+        TunnelStage::Sent => "no answer in the protocol",
+        TunnelStage::FirstReply => "first reply",
+        TunnelStage::Complete => "handshake complete",
+    };
+    let bytes = format!("{} bytes sent, {} received", tunnel.bytes_sent, tunnel.bytes_received);
+    let replies = tunnel.replies.join(" | ");
+    join(&[tunnel.protocol.title(), stage, &bytes, &replies])
 }
 
 const fn end(end: DownloadEnd) -> &'static str {

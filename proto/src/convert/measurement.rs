@@ -97,6 +97,7 @@ fn observation_to_wire(step: &Observation) -> wire::Observation {
             Layer::Tls => wire::Layer::Tls,
             Layer::Http => wire::Layer::Http,
             Layer::Quic => wire::Layer::Quic,
+            Layer::Tunnel => wire::Layer::Tunnel,
         }
         .into(),
         engine: match step.engine {
@@ -125,6 +126,7 @@ fn observation_from_wire(step: wire::Observation) -> Result<Observation, WireErr
         Ok(wire::Layer::Tls) => Layer::Tls,
         Ok(wire::Layer::Http) => Layer::Http,
         Ok(wire::Layer::Quic) => Layer::Quic,
+        Ok(wire::Layer::Tunnel) => Layer::Tunnel,
         _ => return Err(invalid("layer", step.layer)),
     };
     let engine = match wire::Engine::try_from(step.engine) {

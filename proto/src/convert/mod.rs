@@ -4,6 +4,7 @@ mod fact;
 mod incident;
 mod measurement;
 mod schedule;
+mod tunnel;
 mod web;
 
 pub use incident::{incident_from_wire, incident_to_wire};

@@ -2,7 +2,7 @@
 
 use crate::{
     CheckKind, Depth, DnsAnswer, Failure, HttpFact, Layer, MeasurementId, Target, TaskToken, Timestamp,
-    TlsFact, Why,
+    TlsFact, TunnelFact, Why,
 };
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -125,6 +125,8 @@ pub enum Fact {
     Quic(QuicFact),
     /// A timed download.
     Throughput(ThroughputFact),
+    /// A handshake of a circumvention protocol.
+    Tunnel(TunnelFact),
 }
 
 /// What a QUIC handshake showed.

@@ -3,7 +3,8 @@
 use super::Fingerprints;
 use super::address::is_near;
 use faultline_model::{
-    CheckKind, Engine, Fact, Failure, HttpFact, Layer, Measurement, Observation, QuicFact, ThroughputFact,
+    CheckKind, Engine, Fact, Failure, HttpFact, Layer, Measurement, Observation, ProtocolClass, QuicFact,
+    ThroughputFact, TunnelFact,
 };
 use std::net::IpAddr;
 
@@ -36,6 +37,19 @@ impl<'a> Evidence<'a> {
             Fact::Quic(fact) => Some(fact),
             _ => None,
         })
+    }
+
+    /// Returns the handshakes of circumvention protocols, in order.
+    pub(crate) fn tunnels(&self) -> impl Iterator<Item = &'a TunnelFact> {
+        self.measurement.observations.iter().filter_map(|step| match &step.fact {
+            Fact::Tunnel(fact) => Some(fact),
+            _ => None,
+        })
+    }
+
+    /// Returns the way around censorship that was measured.
+    pub(crate) fn protocol_class(&self) -> Option<ProtocolClass> {
+        self.measurement.check.protocol_class(&self.measurement.target)
     }
 
     /// Returns the timed download of the target, or of its paired control.

@@ -19,6 +19,8 @@ mod rules;
 mod paired_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tunnel_tests;
 
 use faultline_model::{CheckKind, Engine, Fact, Judgement, Layer, Measurement};
 use std::collections::BTreeSet;
@@ -38,6 +40,10 @@ pub const fn control_max_age(check: CheckKind) -> Duration {
     match check {
         CheckKind::Web | CheckKind::Quic | CheckKind::Diagnose => Duration::from_secs(600),
         CheckKind::Throughput => Duration::from_secs(75 * 60),
+        // They run every ten minutes at most.
+        CheckKind::Openvpn | CheckKind::Wireguard | CheckKind::Tor | CheckKind::Proxy | CheckKind::VpnApi => {
+            Duration::from_secs(25 * 60)
+        }
     }
 }
 
