@@ -89,7 +89,7 @@ struct Open {
 
 enum Stream {
     Plain(Metered<TcpStream>),
-    Secure(MeasuredTls, bool),
+    Secure(Box<MeasuredTls>, bool),
 }
 
 struct Run<'a> {
@@ -223,7 +223,7 @@ impl Run<'_> {
         }
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let (stream, is_h2) = self.path.secure(place, stream, (host, peer)).await?;
-        Some(Open { peer, ending, stream: Stream::Secure(stream, is_h2) })
+        Some(Open { peer, ending, stream: Stream::Secure(Box::new(stream), is_h2) })
     }
 
     async fn fetch(&self, hop: u8, url: &Url, open: Open) -> HopEnd {
