@@ -3,9 +3,9 @@
 //! The signed document is the JSON text of [`TaskList`], byte for byte. An agent does only (check, target)
 //! pairs of the list that it holds, never more often than [`Limits`] and its own budget allow.
 
-use crate::{Asn, Category, CheckKind, CountryCode, Role, ServiceId, Target, Timestamp};
+use crate::{Asn, Category, CheckKind, CountryCode, RiskTier, Role, ServiceId, Target, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -164,6 +164,10 @@ pub struct TaskList {
     /// `https` canary with role `media` is taken then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub throughput_control: Option<Target>,
+    /// How dangerous measuring is, by country: where it is high or not said, agents measure sensitive categories only
+    /// for volunteers who agreed to each. Signed, so that nobody who takes the coordinator can play it down.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub risk: BTreeMap<CountryCode, RiskTier>,
 }
 
 impl TaskList {
@@ -321,6 +325,7 @@ mod tests {
             targets: targets.iter().map(spec).collect(),
             landmarks: vec![],
             throughput_control: None,
+            risk: BTreeMap::new(),
         }
     }
 
@@ -335,6 +340,7 @@ mod tests {
         let mut list = list(&["https://x.com/"]);
         let text = String::from_utf8(list.to_bytes()).expect("text");
         assert!(!text.contains("landmarks") && !text.contains("domestic"), "{text}");
+        assert!(!text.contains("risk"), "{text}");
         let landmark = |url: &str| Landmark {
             target: Target::new(url).expect("valid"),
             country: "PK".parse().expect("valid"),
@@ -348,6 +354,15 @@ mod tests {
         assert!(!read.allows_landmark(CheckKind::Web, &listed));
         list.landmarks.push(landmark("https://x.com/"));
         assert!(matches!(list.validate(), Err(ListError::Duplicate(_))), "a target is no landmark");
+    }
+
+    #[test]
+    fn the_risk_of_countries_is_a_part_of_what_is_signed() {
+        let mut list = list(&["https://x.com/"]);
+        list.risk.insert("PK".parse().expect("a code"), RiskTier::High);
+        let text = String::from_utf8(list.to_bytes()).expect("text");
+        assert!(text.contains(r#""risk":{"PK":"high"}"#), "{text}");
+        assert_eq!(TaskList::from_bytes(text.as_bytes()).expect("valid"), list);
     }
 
     #[test]
