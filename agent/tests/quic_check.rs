@@ -2,7 +2,7 @@
 
 mod support;
 
-use faultline_agent::checks::{Check, Job, NotRun, Outcome, QuicCheck};
+use faultline_agent::checks::{Check, Diagnosis, Job, NotRun, Outcome, QuicCheck};
 use faultline_agent::net::{AddressPolicy, Deadlines, LocalNetworks, Net, Roots};
 use faultline_model::{Depth, Engine, Fact, Failure, HttpFact, Layer, Observation, QuicFact, Target};
 use std::sync::Arc;
@@ -44,6 +44,7 @@ async fn check_at(world: &World, depth: Depth, deadlines: Deadlines) -> Outcome 
         depth,
         resolver: Some(world.resolver()),
         control: None,
+        diagnosis: Diagnosis::default(),
     };
     QuicCheck::new(world.net_with(deadlines)).run(job).await.expect("it ran")
 }
@@ -233,6 +234,7 @@ async fn the_rules_of_real_networks_keep_quic_from_loopback_and_odd_ports() {
 async fn a_plain_target_is_not_run() {
     let world = world().await;
     let target = Target::new("http://site.test/").expect("a target");
-    let job = Job { target, depth: Depth::Light, resolver: None, control: None };
+    let job =
+        Job { target, depth: Depth::Light, resolver: None, control: None, diagnosis: Diagnosis::default() };
     assert_eq!(QuicCheck::new(world.net()).run(job).await, Err(NotRun::NotApplicable));
 }

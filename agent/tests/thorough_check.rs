@@ -3,10 +3,17 @@
 mod support;
 
 use faultline_agent::checks::Outcome;
-use faultline_model::{Depth, DnsAnswer, Engine, Fact, Failure, Layer, Observation};
+use faultline_model::{
+    CheckKind, Depth, DnsAnswer, Engine, Fact, Failure, HttpFact, Layer, Measurement, MeasurementId,
+    Observation, Target, Timestamp, Why,
+};
+use faultline_proto::convert::measurement_to_wire;
+use prost::Message;
+use std::io::{Read, Write};
 use std::net::IpAddr;
+use std::time::Duration;
 use support::dns::Answer;
-use support::site::{Behaviour, page, redirect};
+use support::site::{Behaviour, Certificate, page, redirect};
 use support::world::{SITE, World};
 
 const URL: &str = "https://site.test/";
@@ -106,6 +113,99 @@ async fn a_forged_address_leads_to_a_look_at_the_true_one() {
     world.system.set("site.test", Answer::Code(hickory_proto::op::ResponseCode::NXDomain));
     let outcome = world.check(URL, Depth::Full).await;
     assert_eq!(steps(&outcome, Layer::Tls, Engine::Doh), [(ip(SITE), None)]);
+}
+
+fn last_page(outcome: &Outcome) -> &HttpFact {
+    match outcome.observations.iter().rfind(|step| step.layer == Layer::Http).map(|step| &step.fact) {
+        Some(Fact::Http(fact)) => fact,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn inflated(bytes: &[u8]) -> Vec<u8> {
+    let mut body = vec![];
+    flate2::read::DeflateDecoder::new(bytes).read_to_end(&mut body).expect("deflated");
+    body
+}
+
+#[tokio::test]
+async fn a_page_that_looks_wrong_is_kept_in_a_full_check_only() {
+    let world = World::new().await;
+    world.name("site.test", SITE);
+    let body = "<title>Surf Safely!</title>".to_owned() + &"<p>prohibited</p>".repeat(400);
+    let head = "HTTP/1.1 200 OK\r\nServer: filter\r\nSet-Cookie: you=39.32.7.9\r\nVia: 1.1 box\r\n";
+    let reply = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+    world.http(SITE, Behaviour::Raw(reply.into())).await;
+    let full = world.check("http://site.test/", Depth::Full).await;
+    let page = last_page(&full);
+    assert_eq!(inflated(&page.body_deflated), body.as_bytes());
+    assert_eq!(page.header_names, ["content-length", "server", "set-cookie", "via"]);
+    assert!(page.headers.iter().all(|header| header.name != "set-cookie"), "{:?}", page.headers);
+    assert_eq!(page.version, "1.1");
+    let light = world.check("http://site.test/", Depth::Light).await;
+    assert!(last_page(&light).body_deflated.is_empty());
+    let ordinary = self::world().await.check(URL, Depth::Full).await;
+    assert!(last_page(&ordinary).body_deflated.is_empty());
+}
+
+#[tokio::test]
+async fn a_compressed_bomb_stays_as_small_as_it_came() {
+    let mut encoder = flate2::write::GzEncoder::new(vec![], flate2::Compression::best());
+    encoder.write_all(&vec![0; 40_000_000]).expect("compressed");
+    let bomb = encoder.finish().expect("compressed");
+    let world = World::new().await;
+    world.name("site.test", SITE);
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n", bomb.len());
+    world.http(SITE, Behaviour::Raw([head.as_bytes(), &bomb].concat())).await;
+    let outcome = world.check("http://site.test/", Depth::Full).await;
+    let page = last_page(&outcome);
+    assert_eq!((page.body_bytes, page.is_truncated), (16 * 1024, true));
+    assert!(bomb.starts_with(&inflated(&page.body_deflated)));
+    assert!(outcome.bytes < 60_000, "{}", outcome.bytes);
+}
+
+/// A certificate chain as long as a large site's, so that handshakes cost what they cost in the field.
+async fn costly_world() -> World {
+    let world = World::new().await;
+    let addresses = [SITE, SECOND, "127.0.0.13", "127.0.0.14"];
+    let noise: Vec<u8> = (0_u32..60_000).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let reply = [b"HTTP/1.1 403 Forbidden\r\n\r\n".to_vec(), noise].concat();
+    for address in addresses {
+        world.https_with(address, "site.test", Certificate::Long, Behaviour::Raw(reply.clone())).await;
+    }
+    let all = addresses.into_iter().map(ip).collect();
+    world.system.set("site.test", Answer::Addresses(all));
+    for zone in [&world.public, &world.provider] {
+        zone.point("site.test", SITE);
+    }
+    world
+}
+
+/// Returns what a check costs with its upload: the message, its request and its receipt.
+async fn cost(world: &World, depth: Depth) -> u64 {
+    let outcome = world.check(URL, depth).await;
+    let measurement = Measurement {
+        id: MeasurementId::from_bytes([7; 16]),
+        check: CheckKind::Web,
+        target: Target::new(URL).expect("a target"),
+        depth,
+        why: Why::Routine,
+        token: None,
+        list_version: 1,
+        started_at: Timestamp::from_unix_ms(1_705_758_033_000),
+        duration: Duration::from_secs(1),
+        parent: None,
+        observations: outcome.observations,
+    };
+    outcome.bytes + measurement_to_wire(&measurement).encoded_len() as u64 + 300
+}
+
+#[tokio::test]
+async fn a_light_check_costs_ten_kilobytes_and_a_full_one_sixty_at_most() {
+    let light = cost(&world().await, Depth::Light).await;
+    assert!((2_000..=10_000).contains(&light), "{light} bytes");
+    let full = cost(&costly_world().await, Depth::Full).await;
+    assert!((30_000..=60_000).contains(&full), "{full} bytes");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! The checks that this agent knows. A new kind is a folder here and a line in [`known`].
 
+mod body;
+mod diagnose;
 mod opinions;
 mod page;
 mod quic;
@@ -14,6 +16,7 @@ use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use diagnose::DiagnoseCheck;
 pub use quic::QuicCheck;
 pub use throughput::{SIDE_BODY_BYTES, ThroughputCheck};
 pub use web::WebCheck;
@@ -29,6 +32,17 @@ pub struct Job {
     pub resolver: Option<ResolverSpec>,
     /// What a download is compared with, by the signed list; other checks pass it over.
     pub control: Option<Target>,
+    /// What a diagnosis may use, by the signed list; other checks pass it over.
+    pub diagnosis: Diagnosis,
+}
+
+/// What the signed list gives a diagnosis to compare with.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Diagnosis {
+    /// An unrelated site that nobody blocks.
+    pub innocent: Option<Target>,
+    /// The list also has the target's `quic`.
+    pub allows_quic: bool,
 }
 
 /// What a check brought home.
@@ -55,6 +69,12 @@ pub enum NotRun {
     /// The list names nothing to compare a download with.
     #[error("nothing is named to compare the download with")]
     NoControl,
+    /// The list names no unrelated site to retry with.
+    #[error("no unrelated site is named to retry with")]
+    NoInnocent,
+    /// This agent has not measured the target, so there is nothing to diagnose.
+    #[error("there is no measurement of the target to diagnose")]
+    NothingToDiagnose,
 }
 
 impl NotRun {
@@ -66,6 +86,8 @@ impl NotRun {
             Self::ClockJumped => "clock_jumped",
             Self::NotApplicable => "not_applicable",
             Self::NoControl => "no_throughput_control",
+            Self::NoInnocent => "no_innocent_target",
+            Self::NothingToDiagnose => "nothing_to_diagnose",
         }
     }
 }
@@ -85,5 +107,11 @@ pub fn known(net: &Arc<Net>) -> Checks {
     let web: Arc<dyn Check> = Arc::new(WebCheck::new(Arc::clone(net)));
     let quic: Arc<dyn Check> = Arc::new(QuicCheck::new(Arc::clone(net)));
     let throughput: Arc<dyn Check> = Arc::new(ThroughputCheck::new(Arc::clone(net)));
-    Checks::from([(CheckKind::Web, web), (CheckKind::Quic, quic), (CheckKind::Throughput, throughput)])
+    let diagnose: Arc<dyn Check> = Arc::new(DiagnoseCheck::new(Arc::clone(net)));
+    Checks::from([
+        (CheckKind::Web, web),
+        (CheckKind::Quic, quic),
+        (CheckKind::Throughput, throughput),
+        (CheckKind::Diagnose, diagnose),
+    ])
 }

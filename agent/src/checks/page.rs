@@ -1,5 +1,6 @@
 //! What is kept of a page: a few bounded facts, never the page.
 
+use super::body;
 use crate::net::http::Reply;
 use aws_lc_rs::digest;
 use data_encoding::HEXLOWER;
@@ -37,8 +38,18 @@ pub(super) fn fact(url: &Url, reply: &Reply) -> HttpFact {
         title: bounded(&title(&reply.body), MAX_TITLE_CHARS, MAX_TITLE_BYTES),
         location: bounded(&header(reply, &LOCATION), MAX_LOCATION_CHARS, MAX_LOCATION_BYTES),
         server: bounded(&header(reply, &SERVER), MAX_SERVER_CHARS, MAX_SERVER_BYTES),
+        header_names: body::header_names(reply),
+        headers: body::telling_headers(reply),
+        version: reply.version.to_owned(),
         ..HttpFact::default()
     }
+}
+
+/// Reads a reply's facts in a full check, which also keeps a page that looks wrong.
+pub(super) fn thorough_fact(url: &Url, reply: &Reply) -> HttpFact {
+    let fact = fact(url, reply);
+    let is_kept = body::looks_wrong(url, &fact);
+    HttpFact { body_deflated: if is_kept { body::deflated(&reply.body) } else { vec![] }, ..fact }
 }
 
 /// Returns where a redirect points, whole.

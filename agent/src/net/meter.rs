@@ -83,13 +83,21 @@ pub struct Metered<S> {
     meter: Arc<Meter>,
     ending: Ending,
     received: Received,
+    /// What the first bytes to be written are cut within, if they shall be.
+    cut: Option<Vec<u8>>,
 }
 
 impl<S> Metered<S> {
     /// Counts a connection's bytes into a meter.
     #[must_use]
     pub fn new(inner: S, meter: Arc<Meter>) -> Self {
-        Self { inner, meter, ending: Ending::default(), received: Received::default() }
+        Self { inner, meter, ending: Ending::default(), received: Received::default(), cut: None }
+    }
+
+    /// Has the first bytes that are written leave in two segments, cut in the middle of a name that stands in them, or
+    /// of the whole where it does not.
+    pub fn cut_within(&mut self, name: &str) {
+        self.cut = Some(name.as_bytes().to_vec());
     }
 
     /// Returns a handle that tells later how much was read.
@@ -103,6 +111,13 @@ impl<S> Metered<S> {
     pub fn ending(&self) -> Ending {
         self.ending.clone()
     }
+}
+
+/// Returns where to cut bytes: in the middle of a name, else in their own middle.
+fn cut_at(bytes: &[u8], name: &[u8]) -> usize {
+    let found = bytes.windows(name.len().max(1)).position(|window| window == name);
+    let middle = found.map_or(bytes.len() / 2, |start| start + name.len() / 2);
+    middle.max(1).min(bytes.len())
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
@@ -133,7 +148,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.inner).poll_write(cx, buf));
+        let first = self.cut.as_ref().map_or(buf.len(), |name| cut_at(buf, name));
+        let written = ready!(Pin::new(&mut self.inner).poll_write(cx, &buf[..first]));
+        // The connection sends small segments at once, so that the next write is the second segment.
+        self.cut = None;
         match &written {
             Ok(bytes) => self.meter.add(*bytes),
             Err(error) => self.ending.note(failure_of_io(error)),

@@ -2,7 +2,7 @@
 
 use super::dns::Zone;
 use super::site::{Behaviour, Certificate, SiteAuthority, Visits, serve};
-use faultline_agent::checks::{Check, Job, Outcome, WebCheck};
+use faultline_agent::checks::{Check, Diagnosis, Job, Outcome, WebCheck};
 use faultline_agent::net::{AddressPolicy, Deadlines, Net, Roots};
 use faultline_model::{Depth, ResolverSpec, Target};
 use std::net::SocketAddr;
@@ -135,7 +135,13 @@ impl World {
 
     pub async fn check_with(&self, url: &str, depth: Depth, deadlines: Deadlines) -> Outcome {
         let target = Target::new(url).expect("a target");
-        let job = Job { target, depth, resolver: Some(self.resolver()), control: None };
+        let job = Job {
+            target,
+            depth,
+            resolver: Some(self.resolver()),
+            control: None,
+            diagnosis: Diagnosis::default(),
+        };
         WebCheck::new(self.net_with(deadlines)).run(job).await.expect("it ran")
     }
 }

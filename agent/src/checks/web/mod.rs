@@ -265,7 +265,11 @@ impl Run<'_> {
         let (reply, ended) = exchange.await;
         let location = page::location(&reply);
         let has_failed = ended.is_err();
-        begun.end(ended.err(), Fact::Http(page::fact(url, &reply)));
+        let fact = match self.job.depth {
+            Depth::Light => page::fact(url, &reply),
+            Depth::Full => page::thorough_fact(url, &reply),
+        };
+        begun.end(ended.err(), Fact::Http(fact));
         match location {
             _ if has_failed => HopEnd::Failed,
             Some(location) if self.job.depth == Depth::Full => self.follow(hop, url, &location),
