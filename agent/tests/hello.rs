@@ -52,7 +52,6 @@ async fn the_hello_spans_two_segments_and_offers_what_browsers_offer_first() {
     let captured = tokio::spawn(hello(listener));
     world.check("https://site.test/", Depth::Light).await;
     let hello = captured.await.expect("a hello");
-    std::fs::write("/tmp/hello/ours.bin", &hello).expect("x");
     assert!(hello.len() > SEGMENT_BYTES, "{} bytes", hello.len());
     let extensions = extensions(&hello);
     let content = |wanted: u16| {

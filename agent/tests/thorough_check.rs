@@ -132,13 +132,13 @@ fn inflated(bytes: &[u8]) -> Vec<u8> {
 async fn a_page_that_looks_wrong_is_kept_in_a_full_check_only() {
     let world = World::new().await;
     world.name("site.test", SITE);
-    let body = "<title>Surf Safely!</title>".to_owned() + &"<p>prohibited</p>".repeat(400);
+    let body = "<title>Surf Safely!</title>".to_owned() + &"<p>prohibited</p>".repeat(300);
     let head = "HTTP/1.1 200 OK\r\nServer: filter\r\nSet-Cookie: you=39.32.7.9\r\nVia: 1.1 box\r\n";
     let reply = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
     world.http(SITE, Behaviour::Raw(reply.into())).await;
     let full = world.check("http://site.test/", Depth::Full).await;
     let page = last_page(&full);
-    assert_eq!(inflated(&page.body_deflated), body.as_bytes());
+    assert!(inflated(&page.body_deflated) == body.as_bytes());
     assert_eq!(page.header_names, ["content-length", "server", "set-cookie", "via"]);
     assert!(page.headers.iter().all(|header| header.name != "set-cookie"), "{:?}", page.headers);
     assert_eq!(page.version, "1.1");
@@ -159,7 +159,7 @@ async fn a_compressed_bomb_stays_as_small_as_it_came() {
     world.http(SITE, Behaviour::Raw([head.as_bytes(), &bomb].concat())).await;
     let outcome = world.check("http://site.test/", Depth::Full).await;
     let page = last_page(&outcome);
-    assert_eq!((page.body_bytes, page.is_truncated), (16 * 1024, true));
+    assert_eq!((page.body_bytes, page.is_truncated), (6 * 1024, true));
     assert!(bomb.starts_with(&inflated(&page.body_deflated)));
     assert!(outcome.bytes < 60_000, "{}", outcome.bytes);
 }
@@ -204,7 +204,8 @@ async fn cost(world: &World, depth: Depth) -> u64 {
 async fn a_light_check_costs_ten_kilobytes_and_a_full_one_sixty_at_most() {
     let light = cost(&world().await, Depth::Light).await;
     assert!((2_000..=10_000).contains(&light), "{light} bytes");
-    let full = cost(&costly_world().await, Depth::Full).await;
+    let costly = costly_world().await;
+    let full = cost(&costly, Depth::Full).await;
     assert!((30_000..=60_000).contains(&full), "{full} bytes");
 }
 

@@ -15,7 +15,7 @@ const MAX_VALUE_CHARS: usize = 200;
 const MAX_VALUE_BYTES: usize = 256;
 const MAX_VALUES_BYTES: usize = 1024;
 /// What a page may cost in an upload.
-const MAX_DEFLATED_BYTES: usize = 8 * 1024;
+const MAX_DEFLATED_BYTES: usize = 4 * 1024;
 
 /// Headers that describe the server, a proxy or the page. Cookies, traces of requests and names of nearby machines, all
 /// of which can lead to one visitor, are not among them.

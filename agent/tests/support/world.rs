@@ -57,8 +57,10 @@ impl World {
             let tcp = TcpListener::bind((address, dns_port)).await.expect("bound");
             zone.serve(udp, tcp);
         }
-        world.https(PUBLIC_DOH, "dns.test", Behaviour::Doh(world.public.clone())).await;
-        let config = world.authority.config("dns.test", Certificate::Good, b"dot");
+        // Public resolvers cost what they cost in the field.
+        let doh = Behaviour::Doh(world.public.clone());
+        world.https_with(PUBLIC_DOH, "dns.test", Certificate::Long, doh).await;
+        let config = world.authority.config("dns.test", Certificate::Long, b"dot");
         let listener = TcpListener::bind((PUBLIC_DNS, dot_port)).await.expect("bound");
         serve(listener, Some(config), Behaviour::Dot(world.public.clone()));
         world

@@ -33,6 +33,9 @@ use url::{Host, Url};
 /// The whole check, whatever its steps do.
 const CHECK_DEADLINE: Duration = Duration::from_secs(45);
 const MAX_REDIRECTS: u8 = 10;
+/// Addresses beside the first to which a full check also shakes hands; a handshake costs some kilobytes, and whether an
+/// address can be connected to at all is known without it.
+const HANDSHAKES_BESIDE: usize = 1;
 /// No further redirect is followed once a check has cost this much: one more hop would break its bound of 60 KB.
 const ENOUGH_BYTES: u64 = 42_000;
 
@@ -194,11 +197,18 @@ impl Run<'_> {
     /// any case: each is a fact of its own.
     async fn fetch_thoroughly(&self, url: &Url, first: SocketAddr, others: Vec<SocketAddr>) -> HopEnd {
         let place = Place::TARGET;
-        let beside = join_all(others.into_iter().map(async |peer: SocketAddr| {
-            // On a line without IPv6 there is nothing to be learned from its absence.
-            let has_route = peer.is_ipv4() || self.path.session.has_route(peer).await;
-            if has_route { self.open(place, url, peer).await } else { None }
-        }));
+        let beside =
+            join_all(others.into_iter().enumerate().map(async |(index, peer): (usize, SocketAddr)| {
+                // On a line without IPv6 there is nothing to be learned from its absence.
+                if peer.is_ipv6() && !self.path.session.has_route(peer).await {
+                    return None;
+                }
+                if index < HANDSHAKES_BESIDE {
+                    return self.open(place, url, peer).await;
+                }
+                self.path.connect(place, peer, None).await;
+                None
+            }));
         let page = async {
             match self.open(place, url, first).await {
                 Some(open) => Some(self.fetch(0, url, open).await),
