@@ -222,6 +222,11 @@ async fn work(agent: Arc<Agent>, check: Arc<dyn Check>, order: Assignment) {
                 parent,
                 observations,
             };
+            let Some(measurement) = agent.own.scrubber().scrub(measurement) else {
+                tracing::warn!("a measurement could not be scrubbed and is not kept");
+                agent.status.not_run("not_scrubbed");
+                return;
+            };
             if kind == CheckKind::Web {
                 agent.latest.note(&measurement);
             }

@@ -2,13 +2,18 @@
 
 mod body;
 mod diagnose;
+mod openvpn;
 mod opinions;
 mod page;
+mod proxy;
 mod quic;
 mod steps;
 mod throughput;
+mod tor;
+mod tunnel;
 mod way;
 mod web;
+mod wireguard;
 
 use crate::net::Net;
 use faultline_model::{CheckKind, Depth, Observation, ResolverSpec, Target};
@@ -17,9 +22,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use diagnose::DiagnoseCheck;
+pub use openvpn::OpenvpnCheck;
+pub use proxy::ProxyCheck;
 pub use quic::QuicCheck;
 pub use throughput::{SIDE_BODY_BYTES, ThroughputCheck};
+pub use tor::TorCheck;
 pub use web::WebCheck;
+pub use wireguard::WireguardCheck;
 
 /// What a check is told.
 #[derive(Clone, Debug)]
@@ -75,6 +84,12 @@ pub enum NotRun {
     /// This agent has not measured the target, so there is nothing to diagnose.
     #[error("there is no measurement of the target to diagnose")]
     NothingToDiagnose,
+    /// obfs4 is spoken by its own program.
+    #[error("neither obfs4proxy nor lyrebird is installed; on Debian: apt-get install obfs4proxy")]
+    NoTransportProgram,
+    /// The transport's program does not do its part.
+    #[error("the transport's program does not start or does not say where it listens")]
+    TransportFailed,
 }
 
 impl NotRun {
@@ -88,6 +103,8 @@ impl NotRun {
             Self::NoControl => "no_throughput_control",
             Self::NoInnocent => "no_innocent_target",
             Self::NothingToDiagnose => "nothing_to_diagnose",
+            Self::NoTransportProgram => "no_transport_program",
+            Self::TransportFailed => "transport_failed",
         }
     }
 }
@@ -107,11 +124,17 @@ pub fn known(net: &Arc<Net>) -> Checks {
     let web: Arc<dyn Check> = Arc::new(WebCheck::new(Arc::clone(net)));
     let quic: Arc<dyn Check> = Arc::new(QuicCheck::new(Arc::clone(net)));
     let throughput: Arc<dyn Check> = Arc::new(ThroughputCheck::new(Arc::clone(net)));
-    let diagnose: Arc<dyn Check> = Arc::new(DiagnoseCheck::new(Arc::clone(net)));
-    Checks::from([
+    let checks = [
+        // A provider's interface is visited like any page.
+        (CheckKind::VpnApi, Arc::clone(&web)),
         (CheckKind::Web, web),
         (CheckKind::Quic, quic),
         (CheckKind::Throughput, throughput),
-        (CheckKind::Diagnose, diagnose),
-    ])
+        (CheckKind::Diagnose, Arc::new(DiagnoseCheck::new(Arc::clone(net)))),
+        (CheckKind::Openvpn, Arc::new(OpenvpnCheck::new(Arc::clone(net)))),
+        (CheckKind::Wireguard, Arc::new(WireguardCheck::new(Arc::clone(net)))),
+        (CheckKind::Tor, Arc::new(TorCheck::new(Arc::clone(net)))),
+        (CheckKind::Proxy, Arc::new(ProxyCheck::new(Arc::clone(net)))),
+    ];
+    Checks::from(checks)
 }

@@ -206,8 +206,7 @@ impl Pool<'_> {
 /// Hands out what a detector asks for. Fewer than asked for is no error: it asks again.
 pub(super) fn hand_out(coordinator: &Coordinator, country: CountryCode, ask: &Ask, now: Timestamp) {
     let Some(kept) = coordinator.lists.newest() else { return };
-    // Detection works on `web` evidence, so that is what it asks for.
-    let check = CheckKind::Web;
+    let check = ask.check;
     let is_landmark = ask.who == Who::Controls && kept.list.allows_landmark(check, &ask.target);
     if !is_landmark && !kept.list.allows(check, &ask.target) {
         return;
@@ -239,7 +238,7 @@ pub(super) fn hand_out_diagnoses(coordinator: &Coordinator, country: CountryCode
     let Some(kept) = coordinator.lists.newest() else { return };
     let check = CheckKind::Diagnose;
     let is_dangerous = coordinator.countries.profile(country).risk_tier == Some(RiskTier::High);
-    if is_dangerous || !kept.list.allows(check, &ask.target) {
+    if ask.check != CheckKind::Web || is_dangerous || !kept.list.allows(check, &ask.target) {
         return;
     }
     let candidates = coordinator.fleet.candidates(&coordinator.countries, (check, kept.list.version), now);

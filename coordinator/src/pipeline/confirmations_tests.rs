@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::store::Budget;
-use faultline_model::Asn;
+use faultline_model::{Asn, CheckKind};
 
 fn family() -> Asn {
     Asn::new(23674).expect("valid")
@@ -27,7 +27,7 @@ fn target(number: usize) -> Target {
 
 fn ask(target: Target, count: usize) -> Ask {
     let (who, reason) = (Who::Family(family()), AskReason::Suspicion);
-    Ask { target, who, count, reason, exclude: BTreeSet::new() }
+    Ask { target, check: CheckKind::Web, who, count, reason, exclude: BTreeSet::new() }
 }
 
 fn at(seconds: i64) -> Timestamp {

@@ -287,6 +287,7 @@ pub(super) async fn what_others_measured_is_stored_once_and_apart<S: Archive>(
             category: Category::new("GRP").expect("valid"),
             started_at: at(started_at),
             received_at: at(started_at),
+            check: CheckKind::Web,
             class: Class::TlsReset,
             control_ok: Some(true),
             why: Why::Routine,

@@ -48,7 +48,7 @@ impl Check for DiagnoseCheck {
             let whole = async {
                 let port = url.port_or_known_default().unwrap_or_default();
                 let others = Others { resolver: job.resolver.as_ref(), is_thorough: true };
-                let own = path.resolve_all(Place::TARGET, host, port);
+                let own = path.resolve_all(Place::TARGET, (host, port), Purpose::Site);
                 let (opinions, own) = path.ask_beside(others, (host, 0), own).await;
                 let elsewhere = path.resolve(Place::CONTROL, innocent.host(), port).await;
                 let plan = Plan { path, port, own, opinions, elsewhere };

@@ -70,7 +70,8 @@ impl Retries<'_> {
         begun.see(Fact::Http(planned.clone()));
         let (ending, deadline) = (stream.ending(), self.path.session.deadlines().http);
         let ask = Ask::page(&asked, page::body_limit(Depth::Light));
-        let (reply, ended) = exchange(stream, (false, &ending), ask, deadline).await;
+        let (mut reply, ended) = exchange(stream, (false, &ending), ask, deadline).await;
+        reply.scrub_body(&self.path.session.scrubber());
         let fact = page::fact(self.url, &reply);
         begun.end(ended.err(), Fact::Http(HttpFact { host: planned.host, variant, ..fact }));
     }

@@ -171,7 +171,9 @@ impl Run<'_> {
     async fn hop(&self, hop: u8, url: &Url) -> (Vec<IpAddr>, HopEnd) {
         let port = url.port_or_known_default().unwrap_or_default();
         let usable = match url.host() {
-            Some(Host::Domain(host)) => self.path.resolve_all(Place::hop(hop), host, port).await,
+            Some(Host::Domain(host)) => {
+                self.path.resolve_all(Place::hop(hop), (host, port), Purpose::Site).await
+            }
             Some(Host::Ipv4(address)) => vec![IpAddr::V4(address)],
             Some(Host::Ipv6(address)) => vec![IpAddr::V6(address)],
             None => vec![],
@@ -259,7 +261,9 @@ impl Run<'_> {
     {
         let deadline = self.path.session.deadlines().http;
         let ask = Ask::page(url, page::body_limit(self.job.depth));
-        exchange(stream, (is_h2, ending), ask, deadline).await
+        let (mut reply, ended) = exchange(stream, (is_h2, ending), ask, deadline).await;
+        reply.scrub_body(&self.path.session.scrubber());
+        (reply, ended)
     }
 
     /// Records an HTTP exchange and finds where it leads.
