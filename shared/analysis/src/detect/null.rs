@@ -129,7 +129,7 @@ impl Core {
         rate.max(self.usual_rate(family, at))
     }
 
-    fn usual_rate(&self, family: FamilyNo, at: Ms) -> f64 {
+    pub(super) fn usual_rate(&self, family: FamilyNo, at: Ms) -> f64 {
         let Some(hours) = self.usual.get(&family) else { return 0.0 };
         let local_hour = (at + self.utc_offset_ms).div_euclid(3_600_000).rem_euclid(24);
         hours[usize::try_from(local_hour).unwrap_or(0)]

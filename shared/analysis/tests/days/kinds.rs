@@ -5,7 +5,6 @@ use super::draw::Draw;
 use super::land::{Land, Level, count};
 use super::score::{Fact, Tolerated, Truth, stamp};
 use faultline_model::{Class, Verdict};
-use std::collections::BTreeSet;
 
 /// Every kind.
 pub const KINDS: [&str; 28] = [
@@ -58,9 +57,9 @@ pub fn make(kind: &'static str, seed: u64, level: Level) -> Day {
     Day { kind, seed: seed ^ number, land, events, truth, lost_beats: lost, late_uploads: late }
 }
 
-struct Maker {
-    draw: Draw,
-    land: Land,
+pub(super) struct Maker {
+    pub(super) draw: Draw,
+    pub(super) land: Land,
     events: Vec<Event>,
     truth: Truth,
     lost: f64,
@@ -109,7 +108,7 @@ impl Maker {
         }
     }
 
-    fn is_hard(&self) -> bool {
+    pub(super) fn is_hard(&self) -> bool {
         self.land.level == Level::Hard
     }
 
@@ -119,13 +118,13 @@ impl Maker {
     }
 
     /// A span in the middle of the day.
-    fn span(&mut self) -> (f64, f64) {
+    pub(super) fn span(&mut self) -> (f64, f64) {
         let from = self.draw.between(3.2, 4.5) * 3600.0;
         (from, from + self.draw.between(1.3, 3.5) * 3600.0)
     }
 
     /// A family with enough agents.
-    fn family(&mut self, least: usize) -> usize {
+    pub(super) fn family(&mut self, least: usize) -> usize {
         let mut families = self.land.families(least);
         if families.is_empty() {
             let mut draw = self.draw.clone();
@@ -140,11 +139,11 @@ impl Maker {
         self.draw.several(&open, number)
     }
 
-    fn happen(&mut self, what: What, whom: Whom, spans: Vec<(f64, f64)>) {
+    pub(super) fn happen(&mut self, what: What, whom: Whom, spans: Vec<(f64, f64)>) {
         self.events.push(Event { what, whom, spans, delays: Vec::new() });
     }
 
-    fn tell(&mut self, verdict: Verdict, families: &[usize], sites: &[usize], span: (f64, f64)) {
+    pub(super) fn tell(&mut self, verdict: Verdict, families: &[usize], sites: &[usize], span: (f64, f64)) {
         self.truth.incidents.push(Fact {
             verdict,
             asns: families.iter().map(|family| self.land.asn(*family)).collect(),
@@ -415,99 +414,5 @@ impl Maker {
         let what = What::Fails { sites: sites.clone(), ways: vec![Class::HttpStatusDiff], rate: 0.97 };
         self.happen(what, Whom::Home, vec![span]);
         self.tell(Verdict::GeoBlock, &families, &sites, span);
-    }
-
-    fn silence(&mut self, families: &[usize], span: (f64, f64), verdict: Verdict, works: bool) {
-        let delivers = if self.is_hard() { 0.6 } else { 0.9 };
-        self.happen(What::Silences { works, delivers }, Whom::Families(families.to_vec()), vec![span]);
-        self.tell(verdict, families, &[], span);
-    }
-
-    fn mobile_off(&mut self) {
-        let mut draw = self.draw.clone();
-        let is_mobile = |land: &Land, family: usize| land.nets[land.nets_of(family)[0]].mobile;
-        let mobile: Vec<usize> =
-            self.land.families(1).into_iter().filter(|family| is_mobile(&self.land, *family)).collect();
-        for family in &mobile {
-            let size = draw.whole(4, 8);
-            self.land.populate(&mut draw, *family, size);
-        }
-        self.draw = draw;
-        let span = self.span();
-        self.silence(&mobile, span, Verdict::PartialShutdown, false);
-    }
-
-    fn region_off(&mut self) {
-        let region = self.draw.whole(0, 4);
-        let own = |land: &Land, agent: usize| {
-            land.family_of(agent).is_some() && land.agents[agent].region == region
-        };
-        let all: Vec<usize> =
-            (0..self.land.agents.len()).filter(|agent| self.land.family_of(*agent).is_some()).collect();
-        for agent in all {
-            if self.draw.chance(0.08) {
-                self.land.agents[agent].region = region;
-            }
-        }
-        let agents: Vec<usize> =
-            (0..self.land.agents.len()).filter(|agent| own(&self.land, *agent)).collect();
-        let span = self.span();
-        // Power goes within some minutes, and machines that are off measure nothing.
-        for agent in &agents {
-            let (off, back) =
-                (span.0 + self.draw.between(0.0, 420.0), span.1 + self.draw.between(0.0, 900.0));
-            let on: Vec<(f64, f64)> = self.land.agents[*agent]
-                .on
-                .iter()
-                .flat_map(|(from, to)| [(*from, to.min(off)), (from.max(back), *to)])
-                .collect();
-            self.land.agents[*agent].on = on.into_iter().filter(|(from, to)| to > from).collect();
-        }
-        let families: BTreeSet<usize> =
-            agents.iter().filter_map(|agent| self.land.family_of(*agent)).collect();
-        let families: Vec<usize> = families.into_iter().collect();
-        self.tell(Verdict::RegionalOutage, &families, &[], span);
-    }
-
-    fn isp_off(&mut self) {
-        let family = self.family(4);
-        let span = self.span();
-        self.silence(&[family], span, Verdict::IspOutage, false);
-    }
-
-    fn all_off(&mut self, works: bool, verdict: Verdict) {
-        let families = self.land.families(1);
-        let span = self.span();
-        self.silence(&families, span, verdict, works);
-    }
-
-    fn own_outage(&mut self) {
-        let from = self.draw.between(3.5, 5.0) * 3600.0;
-        let span = (from, from + self.draw.between(1200.0, 4000.0));
-        self.happen(What::Silences { works: true, delivers: 0.95 }, Whom::Everybody, vec![span]);
-        let families = self.land.families(1);
-        self.tell(Verdict::CoordinatorOutage, &families, &[], span);
-    }
-
-    fn throttle(&mut self, is_national: bool) {
-        let families = if is_national { self.land.families(1) } else { vec![self.family(5)] };
-        let downloads = self.land.sites(|site| site.download && site.category != "CTRL");
-        let number = if is_national { 2 } else { 1 };
-        let sites = self.draw.several(&downloads, number);
-        let span = (3.3 * 3600.0, 6.5 * 3600.0);
-        let rate = if self.is_hard() { 0.8 } else { 0.92 };
-        self.happen(What::Slows { sites: sites.clone(), rate }, Whom::Families(families.clone()), vec![span]);
-        self.tell(Verdict::Throttling, &families, &sites, span);
-    }
-
-    /// A cable is cut: half of everything abroad fails for several providers, nothing stands out.
-    fn cable(&mut self) {
-        let families = self.land.families(4);
-        let number = self.draw.whole(2, 4);
-        let hit = self.draw.several(&families, number);
-        let span = self.span();
-        let rate = if self.is_hard() { self.draw.between(0.4, 0.6) } else { self.draw.between(0.45, 0.7) };
-        self.happen(What::Degrades { rate }, Whom::Families(hit.clone()), vec![span]);
-        self.tell(Verdict::TechnicalFailure, &hit, &[], span);
     }
 }

@@ -10,6 +10,7 @@
 //! What they share with the shipped cases, and what no score on them can show: incidents are rectangular apart from
 //! delays per provider, agents measure each target once a period, and labels are certain.
 
+mod cuts;
 pub mod day;
 pub mod draw;
 pub mod kinds;

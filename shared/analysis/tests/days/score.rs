@@ -8,6 +8,7 @@ use super::day::BEGIN_S;
 use faultline_model::{Incident, Timestamp, Verdict};
 use serde::Serialize;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 const SLACK_MS: i64 = 1_800_000;
 
@@ -17,8 +18,6 @@ pub fn stamp(at: f64) -> Timestamp {
     let seconds = i64::try_from(seconds).expect("small");
     Timestamp::from_unix_ms((BEGIN_S + if at < 0.0 { -seconds } else { seconds }) * 1000)
 }
-
-use std::time::Duration;
 
 /// One true incident.
 #[derive(Clone, Debug, Serialize)]
@@ -131,7 +130,7 @@ pub fn score(truth: &Truth, said: &[Incident], end: Timestamp) -> Marks {
                 marks.transit_missed += usize::from(fact.transit.is_some() && transit != fact.transit);
             }
             Some(one) => {
-                marks.wrong.push(format!("{} called {} {:?}", fact.verdict, one.verdict, names(one)))
+                marks.wrong.push(format!("{} called {} {:?}", fact.verdict, one.verdict, names(one)));
             }
             None => marks.wrong.push(format!("{} not found", fact.verdict)),
         }

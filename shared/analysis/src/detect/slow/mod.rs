@@ -26,7 +26,7 @@ use super::ms;
 use super::null::share;
 use super::store::{Ms, hash};
 use super::world::{FamilyNo, Place, TargetNo};
-use faultline_model::{Class, Record, Why};
+use faultline_model::{Class, IncidentId, Record, Why};
 use std::collections::{BTreeMap, BTreeSet};
 
 const WINDOWS_MS: [Ms; 3] = [1_200_000, 2_400_000, 3_600_000];
@@ -302,7 +302,8 @@ impl Core {
     }
 
     fn raise_slow(&mut self, cell: (FamilyNo, TargetNo)) {
-        if self.is_slowed(cell) {
+        // Where everything suffers, downloads do too, and by chance one more than others.
+        if self.is_slowed(cell) || self.degraded.alarms.get(&cell.0).is_some_and(Alarm::is_open) {
             return;
         }
         let ended = self.slow.alarms.get(&cell).and_then(|alarm| alarm.cleared);
@@ -341,7 +342,11 @@ impl Core {
             }
         }
         let now = self.now;
-        self.slow.alarms.retain(|_, alarm| alarm.cleared.is_none_or(|cleared| now - cleared.at <= FORGET_MS));
+        let open = open_incidents(self.slow.alarms.values());
+        self.slow.alarms.retain(|_, alarm| {
+            let is_part = alarm.incident.as_ref().is_some_and(|id| open.contains(id));
+            is_part || alarm.cleared.is_none_or(|cleared| now - cleared.at <= FORGET_MS)
+        });
     }
 
     /// Returns when a cell's slowness ended, if its agents agree that it did.
@@ -355,7 +360,8 @@ impl Core {
         } else {
             let from = samples.partition_point(|sample| sample.start <= self.now - END_MS);
             let votes = vote(&samples[from..]);
-            votes.agents >= 2 && is_clear(votes)
+            let is_weak = self.slow.evidence.get(&cell).is_none_or(|ln_e| *ln_e < SIBLING_LN_E);
+            votes.agents >= 2 && is_clear(votes) && is_weak
         };
         if !is_over {
             return None;
@@ -370,6 +376,11 @@ impl Core {
 struct Null {
     network: f64,
     agents: BTreeMap<usize, f64>,
+}
+
+/// Returns the incidents that some alarm keeps open: what is over elsewhere stays a part of them.
+pub(super) fn open_incidents<'a>(alarms: impl Iterator<Item = &'a Alarm>) -> BTreeSet<IncidentId> {
+    alarms.filter(|alarm| alarm.is_open()).filter_map(|alarm| alarm.incident.clone()).collect()
 }
 
 fn is_clear(votes: Votes) -> bool {
