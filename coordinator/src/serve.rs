@@ -65,6 +65,7 @@ pub async fn serve(settings: Settings, ready: impl FnOnce(SocketAddr, SocketAddr
         archive: Arc::new(store),
         countries: Countries::new(settings.profiles),
         baseline: settings.baseline,
+        fingerprints: settings.fingerprints,
         authority,
         addresses,
         stop: stop.clone(),

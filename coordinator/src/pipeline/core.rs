@@ -6,7 +6,7 @@ use crate::ingest::corrected;
 use crate::lists::Lists;
 use crate::store::{NewMeasurement, StoredMeasurement};
 use faultline_analysis::detect::{Ask, CellView, Detector, LIVE_BEAT, Mode, Setup, TargetInfo};
-use faultline_analysis::judge::judge;
+use faultline_analysis::judge::judge_with;
 use faultline_model::{
     AgentId, Asn, Baseline, Category, CheckKind, CountryCode, CountryProfile, Incident, Judgement,
     LayerStatus, Presence, Record, Target, TaskList, Timestamp, Why,
@@ -109,7 +109,7 @@ impl Core {
         for stored in rows {
             let row = stored.row;
             let facts = self.controls.around(&row);
-            let judgement = judge(&row.measurement, &facts);
+            let judgement = judge_with(&row.measurement, &facts, &coordinator.fingerprints);
             if stored.judgement.as_ref() != Some(&judgement) {
                 taken.judgements.push((stored.position, judgement.clone()));
             }

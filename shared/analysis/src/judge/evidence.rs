@@ -77,6 +77,17 @@ impl<'a> Evidence<'a> {
         self.addresses(|step| step.engine == Engine::System && step.hop == self.hop())
     }
 
+    /// Returns the names through which the system resolver's answer for the failing hop leads.
+    pub(crate) fn system_aliases(&self) -> impl Iterator<Item = &'a str> {
+        let hop = self.hop();
+        let own = self.steps(move |step| step.engine == Engine::System && step.hop == hop);
+        own.flat_map(|step| match &step.fact {
+            Fact::Dns(answer) => answer.cnames.as_slice(),
+            _ => &[],
+        })
+        .map(String::as_str)
+    }
+
     /// Returns the addresses that public resolvers gave for the same name, over UDP and HTTPS together.
     ///
     /// An answer over plain UDP can be forged on its way just as the system's; it counts only where no answer

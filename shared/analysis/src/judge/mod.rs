@@ -22,7 +22,7 @@ mod tests;
 #[cfg(test)]
 mod tunnel_tests;
 
-use faultline_model::{CheckKind, Engine, Fact, Judgement, Layer, Measurement};
+use faultline_model::{CheckKind, Engine, Fact, Judgement, Layer, Measurement, Observation};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -98,7 +98,7 @@ impl ControlFact {
 /// no fresh control, else `blocked`.
 #[must_use]
 pub fn judge(measurement: &Measurement, controls: &[ControlFact]) -> Judgement {
-    judge_with(measurement, controls, &Fingerprints::built_in())
+    judge_with(measurement, controls, Fingerprints::shared())
 }
 
 /// Judges one measurement beside its controls, with the given fingerprints.
@@ -111,4 +111,10 @@ pub fn judge_with(
     let fresh: Vec<&ControlFact> =
         controls.iter().filter(|fact| fact.age <= control_max_age(fact.check)).collect();
     rules::apply(&Evidence::read(measurement, fingerprints), &fresh)
+}
+
+/// Returns the step at which a measurement failed on the way of ordinary programs, and that no later step made good.
+#[must_use]
+pub fn deciding_step(measurement: &Measurement) -> Option<&Observation> {
+    Evidence::read(measurement, Fingerprints::shared()).failed
 }

@@ -68,12 +68,13 @@ pub(super) fn find_forged(evidence: &Evidence<'_>, controls: &[&ControlFact]) ->
     (evidence.public_handshake() != Some(false)).then(|| Finding::new(Class::DnsInjected, "dns.forged"))
 }
 
-/// Judges an answer by the addresses to which forged answers are known to point.
+/// Judges an answer by the addresses and aliases to which forged answers are known to lead.
 ///
 /// A control that was given such an address shows that it is the site's own, and so does a valid handshake.
 pub(super) fn find_known(evidence: &Evidence<'_>, controls: &[&ControlFact]) -> Option<Finding> {
     let own = evidence.system_addresses();
-    let is_known = own.iter().any(|address| evidence.fingerprints.address(*address).is_some());
+    let is_known = own.iter().any(|address| evidence.fingerprints.address(*address).is_some())
+        || evidence.system_aliases().any(|alias| evidence.fingerprints.alias(alias).is_some());
     let is_own = evidence.is_handshake_valid(evidence.hop()) || is_seen_by_controls(evidence, &own, controls);
     (is_known && !is_own).then(|| Finding::new(Class::DnsInjected, "dns.forged.known"))
 }
