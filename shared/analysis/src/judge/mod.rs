@@ -17,6 +17,8 @@ mod fingerprints;
 mod rules;
 
 #[cfg(test)]
+mod diagnose_tests;
+#[cfg(test)]
 mod hop_tests;
 #[cfg(test)]
 mod paired_tests;

@@ -73,7 +73,7 @@ pub(super) fn apply(evidence: &Evidence<'_>, controls: &[&ControlFact]) -> Judge
         CheckKind::Openvpn | CheckKind::Wireguard | CheckKind::Tor | CheckKind::Proxy => {
             tunnel::apply(evidence, controls)
         }
-        CheckKind::Diagnose => diagnose::apply(evidence),
+        CheckKind::Diagnose => diagnose::apply(evidence, controls),
     };
     if judgement.hop == 0 {
         judgement.hop = evidence.hop();
