@@ -1,6 +1,7 @@
 //! The checks that this agent knows. A new kind is a folder here and a line in [`known`].
 
 mod page;
+mod path;
 mod quic;
 mod steps;
 mod throughput;
@@ -13,6 +14,7 @@ use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use path::{INNOCENT, PathCheck};
 pub use quic::QuicCheck;
 pub use throughput::{SIDE_BODY_BYTES, ThroughputCheck};
 pub use web::WebCheck;
@@ -84,5 +86,11 @@ pub fn known(net: &Arc<Net>) -> Checks {
     let web: Arc<dyn Check> = Arc::new(WebCheck::new(Arc::clone(net)));
     let quic: Arc<dyn Check> = Arc::new(QuicCheck::new(Arc::clone(net)));
     let throughput: Arc<dyn Check> = Arc::new(ThroughputCheck::new(Arc::clone(net)));
-    Checks::from([(CheckKind::Web, web), (CheckKind::Quic, quic), (CheckKind::Throughput, throughput)])
+    let path: Arc<dyn Check> = Arc::new(PathCheck::new(Arc::clone(net)));
+    Checks::from([
+        (CheckKind::Web, web),
+        (CheckKind::Quic, quic),
+        (CheckKind::Throughput, throughput),
+        (CheckKind::Path, path),
+    ])
 }

@@ -8,8 +8,11 @@
 mod address;
 pub mod dns;
 mod failure;
+pub mod greeting;
+mod hops;
 pub mod http;
 mod local;
+mod mask;
 mod meter;
 pub mod quic;
 mod tasks;
@@ -18,7 +21,9 @@ pub mod tls;
 
 pub use address::{AddressPolicy, Denied, Purpose, is_public};
 pub use failure::{failure_of_io, failure_of_tls};
+pub use hops::{Echo, Reach};
 pub use local::LocalNetworks;
+pub use mask::Mask;
 pub use meter::{Ending, Meter, Metered};
 pub use timeline::Timeline;
 

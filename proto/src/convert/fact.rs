@@ -1,5 +1,6 @@
 //! What steps saw.
 
+use super::path::{path_from_wire, path_to_wire};
 use super::{WireError, bounded, invalid};
 use crate::agent as wire;
 use faultline_model::{DnsAnswer, DownloadEnd, Fact, HttpFact, QuicFact, ThroughputFact, TlsFact};
@@ -49,6 +50,7 @@ pub(super) fn fact_to_wire(fact: &Fact) -> Option<wire::observation::Fact> {
             peer_versions: quic.peer_versions.clone(),
         })),
         Fact::Throughput(download) => Some(wire::observation::Fact::Throughput(throughput_to_wire(download))),
+        Fact::Path(path) => Some(wire::observation::Fact::Path(path_to_wire(path))),
     }
 }
 
@@ -86,6 +88,7 @@ pub(super) fn fact_from_wire(fact: wire::observation::Fact) -> Result<Fact, Wire
         }),
         wire::observation::Fact::Quic(quic) => Fact::Quic(quic_from_wire(quic)?),
         wire::observation::Fact::Throughput(download) => Fact::Throughput(throughput_from_wire(download)?),
+        wire::observation::Fact::Path(path) => Fact::Path(path_from_wire(path)?),
     })
 }
 

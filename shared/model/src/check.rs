@@ -17,6 +17,8 @@ pub enum CheckKind {
     Quic,
     /// The beginning of an `https` URL's body, timed, and then the list's control URL's through the same line.
     Throughput,
+    /// Probes of limited reach on the way to a URL's address: who is on it, and where a name is interfered with.
+    Path,
 }
 
 impl CheckKind {
@@ -27,6 +29,7 @@ impl CheckKind {
             Self::Web => "web",
             Self::Quic => "quic",
             Self::Throughput => "throughput",
+            Self::Path => "path",
         }
     }
 
@@ -39,6 +42,7 @@ impl CheckKind {
             (Self::Quic, Depth::Light) => 25_000,
             (Self::Web | Self::Quic, Depth::Full) => 60_000,
             (Self::Throughput, _) => 900_000,
+            (Self::Path, _) => 60_000,
         }
     }
 
@@ -49,6 +53,8 @@ impl CheckKind {
             Self::Web | Self::Quic => Duration::from_secs(30),
             // A download costs as much as ninety light checks.
             Self::Throughput => Duration::from_secs(3600),
+            // Where a censor sits changes slowly, and each run sends the name to the censor several times.
+            Self::Path => Duration::from_secs(6 * 3600),
         }
     }
 
@@ -72,6 +78,7 @@ impl FromStr for CheckKind {
             "web" => Ok(Self::Web),
             "quic" => Ok(Self::Quic),
             "throughput" => Ok(Self::Throughput),
+            "path" => Ok(Self::Path),
             other => Err(format!("unknown check {other:?}")),
         }
     }
@@ -118,7 +125,7 @@ mod tests {
 
     #[test]
     fn each_kind_is_read_as_it_is_written() {
-        for kind in [CheckKind::Web, CheckKind::Quic, CheckKind::Throughput] {
+        for kind in [CheckKind::Web, CheckKind::Quic, CheckKind::Throughput, CheckKind::Path] {
             assert_eq!(kind.as_str().parse(), Ok(kind));
         }
         assert!("scan".parse::<CheckKind>().is_err());

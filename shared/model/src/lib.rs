@@ -11,6 +11,7 @@ mod judgement;
 mod list;
 mod measurement;
 mod network;
+mod path;
 mod presence;
 mod record;
 mod target;
@@ -33,6 +34,7 @@ pub use network::{
     Access, Asn, AsnError, CountryCode, CountryProfile, Gateway, Operator, ProfileError, RiskTier, Source,
     Vantage,
 };
+pub use path::{PathAnswer, PathFact, PathHop, PathProbe, PathResponder};
 pub use presence::{Presence, PresenceKind};
 pub use record::Record;
 pub use target::{Category, Role, ServiceId, Target, TargetError};

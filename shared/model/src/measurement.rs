@@ -1,6 +1,6 @@
 //! Measurements: facts that an agent saw, step by step, without any opinion.
 
-use crate::{CheckKind, Depth, Failure, Layer, MeasurementId, Target, TaskToken, Timestamp, Why};
+use crate::{CheckKind, Depth, Failure, Layer, MeasurementId, PathFact, Target, TaskToken, Timestamp, Why};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -110,6 +110,8 @@ pub enum Fact {
     Quic(QuicFact),
     /// A timed download.
     Throughput(ThroughputFact),
+    /// Probes of limited reach.
+    Path(PathFact),
 }
 
 /// The answer of a resolver.

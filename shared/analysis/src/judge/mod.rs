@@ -17,6 +17,8 @@ mod rules;
 #[cfg(test)]
 mod paired_tests;
 #[cfg(test)]
+mod path_tests;
+#[cfg(test)]
 mod tests;
 
 use faultline_model::{CheckKind, Engine, Fact, Judgement, Layer, Measurement};
@@ -26,13 +28,15 @@ use std::time::Duration;
 
 pub(crate) use address::is_public;
 pub(crate) use evidence::Evidence;
+pub use rules::path::{PathLocus, PathPoint, locate};
 
 /// Returns how old a control's result may be before it says nothing about now: ten minutes, or for downloads, which are
 /// too heavy for that, somewhat longer than the hour between two of them.
 #[must_use]
 pub const fn control_max_age(check: CheckKind) -> Duration {
     match check {
-        CheckKind::Web | CheckKind::Quic => Duration::from_secs(600),
+        // A path is drawn four times a day at most; that the site was up is known from `web`.
+        CheckKind::Web | CheckKind::Quic | CheckKind::Path => Duration::from_secs(600),
         CheckKind::Throughput => Duration::from_secs(75 * 60),
     }
 }

@@ -4,6 +4,7 @@ mod dns;
 mod fingerprint;
 mod http;
 mod local;
+pub(super) mod path;
 mod quic;
 mod tcp;
 pub(super) mod throughput;
@@ -41,6 +42,7 @@ pub(super) fn apply(evidence: &Evidence<'_>, controls: &[&ControlFact]) -> Judge
         CheckKind::Web => apply_web(evidence, controls),
         CheckKind::Quic => quic::apply(evidence, controls),
         CheckKind::Throughput => throughput::apply(evidence, controls),
+        CheckKind::Path => path::apply(evidence, controls),
     }
 }
 
