@@ -13,8 +13,8 @@ use std::process::Command;
 
 const COUNTRY: &str = env!("CARGO_BIN_EXE_country");
 /// The routers of the two gateways, and of the backbone behind them.
-const PTCL: &str = "119.159.0.1";
-const TRANSWORLD: &str = "119.159.1.1";
+const PTCL: &str = "119.159.1.1";
+const TRANSWORLD: &str = "119.159.2.1";
 const BACKBONE: &str = "119.159.252.1";
 
 /// Says whether this machine allows namespaces; without them there is no country to test.

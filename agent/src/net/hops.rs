@@ -179,11 +179,7 @@ fn set_reach(socket: &Socket, peer: SocketAddr, reach: Reach) -> io::Result<()> 
 
 /// Does a step that readiness of one kind, or an error, allows. Each kind of readiness is tried by itself, because only so
 /// does a step that would block take the readiness back.
-fn either_way<T>(
-    stream: &TcpStream,
-    interest: Interest,
-    step: impl Fn() -> io::Result<T>,
-) -> io::Result<T> {
+fn either_way<T>(stream: &TcpStream, interest: Interest, step: impl Fn() -> io::Result<T>) -> io::Result<T> {
     match stream.try_io(interest, &step) {
         Err(error) if error.kind() == ErrorKind::WouldBlock => stream.try_io(Interest::ERROR, &step),
         ended => ended,

@@ -170,7 +170,8 @@ impl<'a> Sweep<'a> {
 fn is_located(target: &PathFact, innocent: &PathFact, fate: PathAnswer) -> bool {
     let limited = target.hops.iter().filter(|hop| hop.ttl > 0);
     if is_made(fate) {
-        return limited.clone().any(|hop| is_made(hop.answer));
+        let first = limited.clone().filter(|hop| is_made(hop.answer)).map(|hop| hop.ttl).min();
+        return first.is_some_and(|first| first == 1 || limited.clone().any(|hop| hop.ttl == first - 1));
     }
     let died_elsewhere = |hop: &&PathHop| {
         let is = |fact: &PathFact, answer| fact.hops.iter().any(|o| o.ttl == hop.ttl && o.answer == answer);
