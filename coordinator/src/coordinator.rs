@@ -7,6 +7,7 @@ use crate::lists::Lists;
 use crate::networks::Networks;
 use crate::pipeline::{Confirmations, View};
 use crate::store::{Archive, PresenceEvent, Registry};
+use faultline_analysis::judge::Fingerprints;
 use faultline_model::{Baseline, Incident, Presence};
 use faultline_runtime::tls::CertificateAuthority;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +27,8 @@ pub(crate) struct Coordinator {
     pub(crate) baseline: Baseline,
     /// Names the networks of the routers on measured paths.
     pub(crate) networks: Option<Arc<Networks>>,
+    /// By what block pages and forged answers are known.
+    pub(crate) fingerprints: Fingerprints,
     pub(crate) authority: CertificateAuthority,
     /// Where agents reach this coordinator, as `host:port`.
     pub(crate) addresses: Vec<String>,
@@ -53,6 +56,8 @@ pub(crate) struct Parts {
     pub(crate) countries: Countries,
     pub(crate) baseline: Baseline,
     pub(crate) networks: Option<Arc<Networks>>,
+    /// By what block pages and forged answers are known.
+    pub(crate) fingerprints: Fingerprints,
     pub(crate) authority: CertificateAuthority,
     pub(crate) addresses: Vec<String>,
     pub(crate) stop: CancellationToken,
@@ -68,6 +73,7 @@ impl Coordinator {
             countries: parts.countries,
             baseline: parts.baseline,
             networks: parts.networks,
+            fingerprints: parts.fingerprints,
             authority: parts.authority,
             addresses: parts.addresses,
             counters: Counters::default(),

@@ -67,6 +67,7 @@ pub async fn serve(settings: Settings, ready: impl FnOnce(SocketAddr, SocketAddr
         countries: Countries::new(settings.profiles),
         baseline: settings.baseline,
         networks,
+        fingerprints: settings.fingerprints,
         authority,
         addresses,
         stop: stop.clone(),

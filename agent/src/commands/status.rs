@@ -3,7 +3,8 @@
 use super::Failed;
 use super::print::say;
 use crate::state::{AgentRecord, Home, LockError, RunLock};
-use crate::status::Report;
+use crate::status::{Report, TermsReport};
+use faultline_model::RiskTier;
 use faultline_runtime::now;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -98,6 +99,7 @@ fn print_report(report: &Report, is_running: bool) {
     if spool.is_disk_failing {
         say(format_args!("             the disk refuses measurements; they wait in memory"));
     }
+    print_terms(&report.terms);
     let budget = &report.budget;
     say(format_args!(
         "Budget       {} checks and {} MB a day; {:.0} % of the hour's routine and {:.0} % of the confirmations left",
@@ -106,6 +108,19 @@ fn print_report(report: &Report, is_running: bool) {
         budget.routine_left * 100.0,
         budget.confirmations_left * 100.0
     ));
+}
+
+fn print_terms(terms: &TermsReport) {
+    let risk = match terms.risk {
+        Some(RiskTier::Standard) => "standard risk",
+        Some(RiskTier::High) => "high risk",
+        None => "no risk tier signed, which counts as high",
+    };
+    let still = terms.is_still.as_ref().map(|reason| format!("; nothing is measured now: {reason}"));
+    say(format_args!("Terms        {risk}{}", still.unwrap_or_default()));
+    if let Some(error) = &terms.error {
+        say(format_args!("             the file cannot be read, earlier terms stay in force: {error}"));
+    }
 }
 
 fn print_reasons(what: &str, reasons: &BTreeMap<String, u64>) {

@@ -6,10 +6,15 @@
 //! that the caller keeps on disk makes a restart refill nothing.
 
 mod budget;
+pub mod terms;
 
-pub use budget::{Budget, Lack, Purse, Terms};
+pub use budget::{Allowance, Budget, Lack, Purse};
+pub use terms::{Terms, TermsError};
 
-use faultline_model::{CheckKind, Depth, ResolverSpec, Target, Task, TaskList, Timestamp};
+use faultline_model::{
+    CheckKind, CountryCode, Depth, OptIn, ResolverSpec, RiskTier, Target, Task, TaskList, Timestamp,
+};
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -58,6 +63,20 @@ pub enum Refusal {
     Busy,
     /// The volunteer has paused measuring.
     Paused,
+    /// The volunteer refuses the target's category.
+    CategoryRefused,
+    /// The target's category needs an opt-in here.
+    CategoryNotAllowed,
+    /// The volunteer refuses the target's host.
+    HostRefused,
+    /// The volunteer has not chosen this list.
+    ListNotChosen,
+    /// It is one of the volunteer's quiet hours.
+    QuietHours,
+    /// The line is paid for by the byte.
+    MeteredLine,
+    /// The check needs a consent of its own, which the volunteer has not given.
+    NotOptedIn,
 }
 
 impl Refusal {
@@ -82,6 +101,13 @@ impl Refusal {
             Self::BudgetBytes => "budget_bytes",
             Self::Busy => "busy",
             Self::Paused => "paused",
+            Self::CategoryRefused => "category_refused",
+            Self::CategoryNotAllowed => "category_needs_opt_in",
+            Self::HostRefused => "host_refused",
+            Self::ListNotChosen => "list_not_chosen",
+            Self::QuietHours => "quiet_hours",
+            Self::MeteredLine => "metered_line",
+            Self::NotOptedIn => "not_opted_in",
         }
     }
 }
@@ -101,9 +127,9 @@ pub struct Ledger {
 impl Ledger {
     /// Makes the ledger of an agent that has done nothing yet.
     #[must_use]
-    pub fn new(terms: &Terms, now: Timestamp) -> Self {
+    pub fn new(allowance: &Allowance, now: Timestamp) -> Self {
         Self {
-            budget: Budget::full(terms, now),
+            budget: Budget::full(allowance, now),
             routine: BTreeMap::new(),
             confirmations: VecDeque::new(),
             tokens: VecDeque::new(),
@@ -128,6 +154,11 @@ pub struct Grant {
 #[derive(Debug)]
 pub struct Policy {
     terms: Terms,
+    country: Option<CountryCode>,
+    zone: TimeZone,
+    is_metered: bool,
+    /// What the budget's class gives, as far as the terms leave it.
+    allowance: Allowance,
     kinds: BTreeSet<CheckKind>,
     list: Option<TaskList>,
     ledger: Ledger,
@@ -135,16 +166,95 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Makes the policy of an agent that knows some kinds of checks.
+    /// Makes the policy of an agent that knows some kinds of checks, under the terms of somebody who changed none.
     #[must_use]
-    pub fn new(terms: Terms, kinds: BTreeSet<CheckKind>, list: Option<TaskList>, ledger: Ledger) -> Self {
-        Self { terms, kinds, list, ledger, is_control: false }
+    pub fn new(
+        allowance: Allowance,
+        kinds: BTreeSet<CheckKind>,
+        list: Option<TaskList>,
+        ledger: Ledger,
+    ) -> Self {
+        Self {
+            terms: Terms::default(),
+            country: None,
+            zone: TimeZone::UTC,
+            is_metered: false,
+            allowance,
+            kinds,
+            list,
+            ledger,
+            is_control: false,
+        }
+    }
+
+    /// Places the agent: its country decides which categories need an opt-in, its zone when quiet hours are.
+    #[must_use]
+    pub fn standing_in(self, country: CountryCode, zone: TimeZone) -> Self {
+        Self { country: Some(country), zone, ..self }
+    }
+
+    /// Puts the volunteer's terms in force, with the allowance that their budget gives.
+    pub fn set_terms(&mut self, terms: Terms, granted: Allowance) {
+        self.allowance = terms.lower(granted);
+        self.terms = terms;
+    }
+
+    /// Notes whether the line looks as if it were paid for by the byte.
+    pub fn set_metered(&mut self, is_metered: bool) {
+        self.is_metered = is_metered;
+    }
+
+    /// Returns the volunteer's terms.
+    #[must_use]
+    pub const fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// Returns how dangerous measuring is here, as the operators signed it.
+    #[must_use]
+    pub fn risk(&self) -> Option<RiskTier> {
+        self.list.as_ref()?.risk.get(&self.country?).copied()
+    }
+
+    /// Returns the kinds that this agent knows and the terms permit: those that it announces.
+    #[must_use]
+    pub fn permitted_kinds(&self) -> BTreeSet<CheckKind> {
+        self.kinds.iter().filter(|kind| self.has_opted_in(**kind)).copied().collect()
+    }
+
+    /// Says whether this is a moment and a line on which the volunteer wants to be measured at all.
+    ///
+    /// # Errors
+    /// Returns why not.
+    pub fn allows_now(&self, now: Timestamp) -> Result<(), Refusal> {
+        if self.terms.is_quiet(now, &self.zone) {
+            return Err(Refusal::QuietHours);
+        }
+        let is_metered = match self.terms.metered {
+            terms::Metered::Detect => self.is_metered,
+            terms::Metered::Yes => true,
+            terms::Metered::No => false,
+        };
+        if is_metered { Err(Refusal::MeteredLine) } else { Ok(()) }
     }
 
     /// Makes it the policy of a control, which may also look at the list's landmarks.
     #[must_use]
     pub fn for_control(self, is_control: bool) -> Self {
         Self { is_control, ..self }
+    }
+
+    /// Makes it the policy of a volunteer who agreed to more than every agent's checks.
+    #[must_use]
+    pub fn with_opt_ins(mut self, opt_ins: BTreeSet<OptIn>) -> Self {
+        self.terms.allow_checks.extend(opt_ins.into_iter().map(|opt_in| opt_in.to_string()));
+        self
+    }
+
+    /// Says whether a check needs no consent of its own, or has it. A control is an operator's own machine.
+    #[must_use]
+    pub fn has_opted_in(&self, check: CheckKind) -> bool {
+        self.is_control || self.terms.permits_check(check, self.risk())
     }
 
     /// Returns the list that is held.
@@ -164,16 +274,16 @@ impl Policy {
         &self.ledger
     }
 
-    /// Returns the volunteer's terms.
+    /// Returns what the line may be used for in a day.
     #[must_use]
-    pub const fn terms(&self) -> &Terms {
-        &self.terms
+    pub const fn allowance(&self) -> &Allowance {
+        &self.allowance
     }
 
     /// Returns the share of a purse that is left, 0 to 1.
     #[must_use]
     pub fn left(&self, purse: Purse) -> f64 {
-        self.ledger.budget.left(&self.terms, purse)
+        self.ledger.budget.left(&self.allowance, purse)
     }
 
     /// Returns the least time between two routine runs of one (check, target): the list's, but never less than the
@@ -202,8 +312,15 @@ impl Policy {
         if !self.kinds.contains(&check) {
             return Err(Refusal::UnknownCheck);
         }
-        let is_landmark = self.is_control && list.allows_landmark(check, target);
-        if is_landmark || list.allows(check, target) { Ok(list) } else { Err(Refusal::NotInList) }
+        if self.is_control && list.allows_landmark(check, target) {
+            return Ok(list);
+        }
+        let spec = list.find(target).filter(|_| list.allows(check, target)).ok_or(Refusal::NotInList)?;
+        // A control is an operator's own machine: what it must not do, its operator does not sign.
+        if !self.is_control {
+            self.terms.refuses((check, spec), &list.name, self.risk())?;
+        }
+        Ok(list)
     }
 
     /// Permits one routine run and enters it into the ledger.
@@ -217,14 +334,18 @@ impl Policy {
         depth: Depth,
         now: Timestamp,
     ) -> Result<Grant, Refusal> {
+        self.allows_now(now)?;
         let list = self.allows(check, target, now)?;
-        let terms = Allowed::by(list);
+        if !check.is_routine() {
+            return Err(Refusal::NotInList);
+        }
+        let allowed = Allowed::by(list);
         // A run in the future means that the clock was set back; it limits nothing.
         let last = self.last_run(check, target).filter(|last| *last <= now);
         if last.is_some_and(|last| now.since(last) < self.least_interval(check)) {
             return Err(Refusal::TooSoon);
         }
-        let grant = self.pay(Purse::Routine, (check, depth), terms, now)?;
+        let grant = self.pay(Purse::Routine, (check, depth), allowed, now)?;
         let runs = self.ledger.routine.entry(check).or_default();
         // Targets of former lists are forgotten once they limit nothing.
         runs.retain(|_, last| now.since(*last) < Duration::from_secs(86_400));
@@ -237,9 +358,10 @@ impl Policy {
     /// # Errors
     /// Returns why not; the ledger is unchanged then.
     pub fn admit_confirmation(&mut self, task: &Task, now: Timestamp) -> Result<Grant, Refusal> {
+        self.allows_now(now)?;
         let list = self.allows(task.check, &task.target, now)?;
-        let terms = Allowed::by(list);
-        let per_target = list.limits.confirmations_per_target.min(self.terms.confirmations_per_target);
+        let allowed = Allowed::by(list);
+        let per_target = list.limits.confirmations_per_target.min(self.allowance.confirmations_per_target);
         if self.ledger.tokens.iter().any(|token| token == task.token.as_str()) {
             return Err(Refusal::RepeatedToken);
         }
@@ -251,10 +373,10 @@ impl Policy {
         if self.ledger.confirmations.iter().filter(same).count() >= per_target as usize {
             return Err(Refusal::ConfirmationsPerTarget);
         }
-        if self.ledger.confirmations.len() >= self.terms.confirmations_per_hour as usize {
+        if self.ledger.confirmations.len() >= self.allowance.confirmations_per_hour as usize {
             return Err(Refusal::ConfirmationsPerHour);
         }
-        let grant = self.pay(Purse::Reserve, (task.check, task.depth), terms, now)?;
+        let grant = self.pay(Purse::Reserve, (task.check, task.depth), allowed, now)?;
         self.ledger.confirmations.push_back((task.target.to_string(), now));
         self.ledger.tokens.push_back(task.token.to_string());
         if self.ledger.tokens.len() > REMEMBERED_TOKENS {
@@ -265,22 +387,22 @@ impl Policy {
 
     /// Enters what a permitted check really cost.
     pub fn settle(&mut self, grant: &Grant, bytes: u64) {
-        self.ledger.budget.settle(&self.terms, grant.purse, (grant.expected, bytes));
+        self.ledger.budget.settle(&self.allowance, grant.purse, (grant.expected, bytes));
     }
 
     fn pay(
         &mut self,
         purse: Purse,
         (check, depth): (CheckKind, Depth),
-        terms: Allowed,
+        allowed: Allowed,
         now: Timestamp,
     ) -> Result<Grant, Refusal> {
         let expected = check.expected_bytes(depth);
-        self.ledger.budget.take(&self.terms, purse, expected, now).map_err(|lack| match lack {
+        self.ledger.budget.take(&self.allowance, purse, expected, now).map_err(|lack| match lack {
             Lack::Checks => Refusal::BudgetChecks,
             Lack::Bytes => Refusal::BudgetBytes,
         })?;
-        let Allowed { list_version, resolver, control } = terms;
+        let Allowed { list_version, resolver, control } = allowed;
         Ok(Grant { list_version, resolver, control, purse, expected })
     }
 }

@@ -34,15 +34,16 @@ fn list(names: &[String]) -> TaskList {
         targets: names.iter().map(spec).collect(),
         landmarks: vec![],
         throughput_control: None,
+        risk: BTreeMap::new(),
     }
 }
 
 fn policy(class: BudgetClass) -> Policy {
-    let terms = Terms::of(class, false);
+    let allowance = Allowance::of(class, false);
     let names: Vec<String> =
         (0..100).map(|n| format!("t{n}.example.com")).chain(["x.com".into(), "y.com".into()]).collect();
     let kinds = BTreeSet::from([CheckKind::Web]);
-    Policy::new(terms, kinds, Some(list(&names)), Ledger::new(&terms, at(0)))
+    Policy::new(allowance, kinds, Some(list(&names)), Ledger::new(&allowance, at(0)))
 }
 
 #[test]
@@ -55,9 +56,9 @@ fn landmarks_are_looked_at_only_by_controls() {
             asn: faultline_model::Asn::new(23674).expect("a network"),
         };
         list.landmarks.push(landmark);
-        let terms = Terms::of(BudgetClass::Standard, is_control);
+        let allowance = Allowance::of(BudgetClass::Standard, is_control);
         let kinds = BTreeSet::from([CheckKind::Web]);
-        Policy::new(terms, kinds, Some(list), Ledger::new(&terms, at(0))).for_control(is_control)
+        Policy::new(allowance, kinds, Some(list), Ledger::new(&allowance, at(0))).for_control(is_control)
     };
     let (mut volunteer, mut control) = (held(false), held(true));
     assert_eq!(routine(&mut volunteer, "isp.example", at(0)).err(), Some(Refusal::NotInList));
@@ -234,4 +235,88 @@ fn a_download_is_paid_for_by_its_real_bytes_and_never_by_a_small_budget() {
     assert_eq!(download(&mut small, "x.com", at(0)), Err(Refusal::BudgetBytes));
     assert_eq!(download(&mut small, "x.com", at(86_000)), Err(Refusal::BudgetBytes));
     assert!(routine(&mut small, "x.com", at(86_000)).is_ok());
+}
+
+fn in_pakistan(terms: Terms) -> Policy {
+    let mut policy = standard().standing_in("PK".parse().expect("a code"), TimeZone::UTC);
+    let list = policy.list.as_mut().expect("a list");
+    list.risk.insert("PK".parse().expect("a code"), RiskTier::High);
+    list.targets[0].category = Category::new("REL").expect("a category");
+    let allowance = policy.allowance;
+    policy.set_terms(terms, allowance);
+    policy
+}
+
+fn terms(text: &str) -> Terms {
+    Terms::parse(text).expect("terms")
+}
+
+#[test]
+fn no_list_and_no_confirmation_goes_past_the_volunteers_terms() {
+    let mut policy = in_pakistan(Terms::default());
+    assert_eq!(routine(&mut policy, "t0.example.com", at(0)), Err(Refusal::CategoryNotAllowed));
+    let asked = confirmation("t0.example.com", 1);
+    assert_eq!(policy.admit_confirmation(&asked, at(0)), Err(Refusal::CategoryNotAllowed));
+    let mut agreed = in_pakistan(terms("allow_categories = [\"REL\"]"));
+    assert!(routine(&mut agreed, "t0.example.com", at(0)).is_ok());
+    let mut control = in_pakistan(Terms::default()).for_control(true);
+    assert!(routine(&mut control, "t0.example.com", at(0)).is_ok(), "a control is an operator's own machine");
+}
+
+#[test]
+fn in_quiet_hours_and_on_a_metered_line_nothing_is_measured() {
+    // The test's clock begins at 13:40 UTC.
+    let mut policy = in_pakistan(terms("quiet_hours = [\"13:00-14:00\"]"));
+    assert_eq!(routine(&mut policy, "x.com", at(0)), Err(Refusal::QuietHours));
+    let asked = confirmation("x.com", 1);
+    assert_eq!(policy.admit_confirmation(&asked, at(0)), Err(Refusal::QuietHours));
+    assert!(routine(&mut policy, "x.com", at(20 * 60)).is_ok());
+    let mut declared = in_pakistan(terms("metered = \"yes\""));
+    assert_eq!(routine(&mut declared, "x.com", at(0)), Err(Refusal::MeteredLine));
+    let mut seen = in_pakistan(Terms::default());
+    seen.set_metered(true);
+    assert_eq!(routine(&mut seen, "x.com", at(0)), Err(Refusal::MeteredLine));
+    let mut unworried = in_pakistan(terms("metered = \"no\""));
+    unworried.set_metered(true);
+    assert!(routine(&mut unworried, "x.com", at(0)).is_ok());
+}
+
+#[test]
+fn a_lowered_budget_is_used_up_sooner() {
+    let mut policy = standard();
+    let allowance = policy.allowance;
+    policy.set_terms(terms("checks_per_day = 340"), allowance);
+    let done = (0..100).filter(|n| routine(&mut policy, &format!("t{n}.example.com"), at(0)).is_ok()).count();
+    assert!(done <= 87, "{done}");
+    let later =
+        (0..100).filter(|n| routine(&mut policy, &format!("t{n}.example.com"), at(3600)).is_ok()).count();
+    assert_eq!(later, 9, "an hour of 340 checks a day, less what is kept back");
+}
+
+#[test]
+fn ways_around_censorship_are_refused_until_the_volunteer_opted_in_to_each() {
+    let mut policy = standard();
+    let kinds = [CheckKind::Openvpn, CheckKind::Tor];
+    let targets = ["openvpn://o.example.net", "tor://t.example.net"].map(|t| Target::new(t).expect("valid"));
+    let mut held = list(&["x.com".into()]);
+    for (kind, target) in kinds.iter().zip(&targets) {
+        policy.kinds.insert(*kind);
+        let spec = TargetSpec { target: target.clone(), checks: vec![*kind], ..held.targets[0].clone() };
+        held.targets.push(spec);
+    }
+    policy.set_list(held);
+    let asked = Task { check: kinds[0], target: targets[0].clone(), ..confirmation("x.com", 1) };
+    for (kind, target) in kinds.iter().zip(&targets) {
+        assert!(!policy.has_opted_in(*kind));
+        let refused = policy.admit_routine(*kind, target, Depth::Light, at(0));
+        assert_eq!(refused, Err(Refusal::NotOptedIn));
+    }
+    assert_eq!(policy.admit_confirmation(&asked, at(0)), Err(Refusal::NotOptedIn));
+    let mut policy = policy.with_opt_ins(BTreeSet::from([OptIn::Openvpn]));
+    assert!(policy.admit_confirmation(&asked, at(0)).is_ok());
+    assert!(policy.admit_routine(kinds[0], &targets[0], Depth::Light, at(0)).is_ok());
+    let other = policy.admit_routine(kinds[1], &targets[1], Depth::Light, at(0));
+    assert_eq!(other, Err(Refusal::NotOptedIn), "each for itself");
+    let mut control = policy.for_control(true);
+    assert!(control.admit_routine(kinds[1], &targets[1], Depth::Light, at(0)).is_ok());
 }

@@ -168,6 +168,7 @@ impl Coordinator {
             targets: urls.iter().map(spec).collect(),
             landmarks: vec![],
             throughput_control: None,
+            risk: BTreeMap::new(),
         }
     }
 

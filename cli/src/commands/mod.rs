@@ -3,10 +3,12 @@
 mod agents;
 mod baseline;
 mod country;
+mod export;
 mod import;
 mod incidents;
 mod init;
 mod invite;
+pub(crate) mod judge;
 mod list;
 mod replay;
 mod status;
@@ -34,6 +36,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Baseline => baseline::run(&home).await,
         Command::Import(arguments) => import::run(&home, arguments).await,
         Command::Replay(arguments) => replay::run(&arguments),
+        Command::Judge(arguments) => judge::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::coordinator::Coordinator;
 use crate::fleet::Candidate;
 use crate::planning::{Group, day_budget};
 use faultline_analysis::detect::{Ask, Who};
-use faultline_model::{AgentId, CheckKind, CountryCode, Depth, Target, Task, TaskToken, Timestamp};
+use faultline_model::{AgentId, CountryCode, Depth, Target, Task, TaskToken, Timestamp};
 use faultline_runtime::random_bytes;
 use rand::seq::SliceRandom;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -177,8 +177,7 @@ impl Pool<'_> {
 /// Hands out what a detector asks for. Fewer than asked for is no error: it asks again.
 pub(super) fn hand_out(coordinator: &Coordinator, country: CountryCode, ask: &Ask, now: Timestamp) {
     let Some(kept) = coordinator.lists.newest() else { return };
-    // Detection works on `web` evidence, so that is what it asks for.
-    let check = CheckKind::Web;
+    let check = ask.check;
     let is_landmark = ask.who == Who::Controls && kept.list.allows_landmark(check, &ask.target);
     if !is_landmark && !kept.list.allows(check, &ask.target) {
         return;

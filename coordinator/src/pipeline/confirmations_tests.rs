@@ -3,7 +3,7 @@
 use super::*;
 use crate::store::Budget;
 use faultline_analysis::detect::AskReason;
-use faultline_model::Asn;
+use faultline_model::{Asn, CheckKind};
 
 fn family() -> Asn {
     Asn::new(23674).expect("valid")
@@ -28,7 +28,7 @@ fn target(number: usize) -> Target {
 
 fn ask(target: Target, count: usize) -> Ask {
     let (who, reason) = (Who::Family(family()), AskReason::Suspicion);
-    Ask { target, who, count, reason, exclude: BTreeSet::new() }
+    Ask { target, check: CheckKind::Web, who, count, reason, exclude: BTreeSet::new() }
 }
 
 fn at(seconds: i64) -> Timestamp {

@@ -94,6 +94,7 @@ pub(super) fn measurement(id: &str, received_at: i64) -> NewMeasurement {
             list_version: 1,
             started_at: at(received_at - 500),
             duration: Duration::from_millis(80),
+            parent: None,
             observations: vec![Observation {
                 layer: Layer::Tls,
                 engine: Engine::System,
@@ -286,6 +287,7 @@ pub(super) async fn what_others_measured_is_stored_once_and_apart<S: Archive>(
             category: Category::new("GRP").expect("valid"),
             started_at: at(started_at),
             received_at: at(started_at),
+            check: CheckKind::Web,
             class: Class::TlsReset,
             control_ok: Some(true),
             why: Why::Routine,

@@ -34,6 +34,7 @@ mod plan;
 mod posterior;
 mod presence;
 mod setup;
+mod slow;
 mod store;
 mod view;
 mod world;

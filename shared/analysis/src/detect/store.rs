@@ -71,6 +71,11 @@ impl Agent {
         self.all_between(from, to).iter().filter(|outcome| outcome.kept)
     }
 
+    /// Returns what is added to its clock.
+    pub(super) fn offset(&self) -> Ms {
+        self.offset
+    }
+
     /// Returns all results with `from <= start <= to`.
     pub(super) fn all_between(&self, from: Ms, to: Ms) -> &[Outcome] {
         let low = self.outcomes.partition_point(|outcome| outcome.start < from);

@@ -1,9 +1,10 @@
 //! What a measurement's steps show, gathered once for all rules.
 
+use super::Fingerprints;
 use super::address::is_near;
 use faultline_model::{
     CheckKind, Engine, Fact, Failure, HttpFact, Layer, Measurement, Observation, PathFact, PathProbe,
-    QuicFact, ThroughputFact,
+    ProtocolClass, QuicFact, ThroughputFact, TunnelFact,
 };
 use std::net::IpAddr;
 
@@ -12,15 +13,17 @@ pub(crate) struct Evidence<'a> {
     measurement: &'a Measurement,
     /// The first step that failed on the way of ordinary programs and was not made good by another address.
     pub(crate) failed: Option<&'a Observation>,
+    /// By what block pages and forged answers are known.
+    pub(crate) fingerprints: &'a Fingerprints,
 }
 
 impl<'a> Evidence<'a> {
     /// Gathers the facts.
-    pub(crate) fn read(measurement: &'a Measurement) -> Self {
+    pub(crate) fn read(measurement: &'a Measurement, fingerprints: &'a Fingerprints) -> Self {
         let steps = &measurement.observations;
         let lasts = |at: &usize| !steps[at + 1..].iter().any(|later| makes_good(&steps[*at], later));
         let failed = (0..steps.len()).filter(|at| is_failure(&steps[*at])).find(lasts);
-        Self { measurement, failed: failed.map(|at| &steps[at]) }
+        Self { measurement, failed: failed.map(|at| &steps[at]), fingerprints }
     }
 
     /// Returns what was run.
@@ -34,6 +37,19 @@ impl<'a> Evidence<'a> {
             Fact::Quic(fact) => Some(fact),
             _ => None,
         })
+    }
+
+    /// Returns the handshakes of circumvention protocols, in order.
+    pub(crate) fn tunnels(&self) -> impl Iterator<Item = &'a TunnelFact> {
+        self.measurement.observations.iter().filter_map(|step| match &step.fact {
+            Fact::Tunnel(fact) => Some(fact),
+            _ => None,
+        })
+    }
+
+    /// Returns the way around censorship that was measured.
+    pub(crate) fn protocol_class(&self) -> Option<ProtocolClass> {
+        self.measurement.check.protocol_class(&self.measurement.target)
     }
 
     /// Returns the timed download of the target, or of its paired control.
@@ -67,6 +83,17 @@ impl<'a> Evidence<'a> {
     /// Returns the addresses that the system's resolver gave for the failing hop's name.
     pub(crate) fn system_addresses(&self) -> Vec<IpAddr> {
         self.addresses(|step| step.engine == Engine::System && step.hop == self.hop())
+    }
+
+    /// Returns the names through which the system resolver's answer for the failing hop leads.
+    pub(crate) fn system_aliases(&self) -> impl Iterator<Item = &'a str> {
+        let hop = self.hop();
+        let own = self.steps(move |step| step.engine == Engine::System && step.hop == hop);
+        own.flat_map(|step| match &step.fact {
+            Fact::Dns(answer) => answer.cnames.as_slice(),
+            _ => &[],
+        })
+        .map(String::as_str)
     }
 
     /// Returns the addresses that public resolvers gave for the same name, over UDP and HTTPS together.

@@ -12,6 +12,7 @@
 
 mod address;
 mod evidence;
+mod fingerprints;
 mod rules;
 
 #[cfg(test)]
@@ -20,14 +21,19 @@ mod paired_tests;
 mod path_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tunnel_tests;
 
-use faultline_model::{CheckKind, Engine, Fact, Judgement, Layer, Measurement};
+use faultline_model::{CheckKind, Engine, Fact, Judgement, Layer, Measurement, Observation};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
 pub(crate) use address::is_public;
 pub(crate) use evidence::Evidence;
+pub use fingerprints::{
+    Fingerprints, KnownPage, Loaded, MAX_FILE_BYTES, MAX_PATTERNS, RefusedPattern, Scope,
+};
 pub use rules::path::{PathLocus, PathPoint, locate};
 
 /// Returns how old a control's result may be before it says nothing about now: ten minutes, or for downloads, which are
@@ -36,8 +42,12 @@ pub use rules::path::{PathLocus, PathPoint, locate};
 pub const fn control_max_age(check: CheckKind) -> Duration {
     match check {
         // A path is drawn four times a day at most; that the site was up is known from `web`.
-        CheckKind::Web | CheckKind::Quic | CheckKind::Path => Duration::from_secs(600),
+        CheckKind::Web | CheckKind::Quic | CheckKind::Diagnose | CheckKind::Path => Duration::from_secs(600),
         CheckKind::Throughput => Duration::from_secs(75 * 60),
+        // They run every ten minutes at most.
+        CheckKind::Openvpn | CheckKind::Wireguard | CheckKind::Tor | CheckKind::Proxy | CheckKind::VpnApi => {
+            Duration::from_secs(25 * 60)
+        }
     }
 }
 
@@ -66,7 +76,7 @@ impl ControlFact {
         let mut http_status = 0;
         for step in &measurement.observations {
             match &step.fact {
-                Fact::Dns(answer) if step.engine != Engine::Control => {
+                Fact::Dns(answer) if !matches!(step.engine, Engine::Control | Engine::Retry) => {
                     addresses.extend(answer.addresses.iter().copied());
                 }
                 Fact::Http(page) => http_status = page.status,
@@ -85,14 +95,30 @@ impl ControlFact {
     }
 }
 
-/// Judges one measurement beside its controls.
+/// Judges one measurement beside its controls, with the built-in fingerprints.
 ///
 /// The class says how the measurement ended and is never softened by the controls; the status says what is made
 /// of it: `down` where every fresh control fails at the same layer or before it, `insufficient` where there is
 /// no fresh control, else `blocked`.
 #[must_use]
 pub fn judge(measurement: &Measurement, controls: &[ControlFact]) -> Judgement {
+    judge_with(measurement, controls, Fingerprints::shared())
+}
+
+/// Judges one measurement beside its controls, with the given fingerprints.
+#[must_use]
+pub fn judge_with(
+    measurement: &Measurement,
+    controls: &[ControlFact],
+    fingerprints: &Fingerprints,
+) -> Judgement {
     let fresh: Vec<&ControlFact> =
         controls.iter().filter(|fact| fact.age <= control_max_age(fact.check)).collect();
-    rules::apply(&Evidence::read(measurement), &fresh)
+    rules::apply(&Evidence::read(measurement, fingerprints), &fresh)
+}
+
+/// Returns the step at which a measurement failed on the way of ordinary programs, and that no later step made good.
+#[must_use]
+pub fn deciding_step(measurement: &Measurement) -> Option<&Observation> {
+    Evidence::read(measurement, Fingerprints::shared()).failed
 }

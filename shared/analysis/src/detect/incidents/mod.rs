@@ -22,7 +22,7 @@ use super::null::Nulls;
 use super::store::Ms;
 use cluster::Cluster;
 use faultline_model::{Incident, IncidentId, Status, Verdict};
-use statement::{Stance, Statement};
+pub(super) use statement::{Stance, Statement};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) use outage::Outage;
@@ -75,6 +75,13 @@ struct Marks {
     is_merged: bool,
 }
 
+impl Incidents {
+    /// Says whether a site is failing for everybody now.
+    pub(super) fn is_down(&self, target: usize) -> bool {
+        self.outages.get(&target).is_some_and(|outage| outage.cleared.is_none())
+    }
+}
+
 impl Core {
     /// Tells anew what changed, and returns what is to be published.
     pub(super) fn update_incidents(&mut self, nulls: &mut Nulls) -> Vec<Incident> {
@@ -107,6 +114,7 @@ impl Core {
         }
         changed.extend(self.publish_outages());
         changed.extend(self.publish_shutdowns());
+        changed.extend(self.publish_slow());
         let mut changed: Vec<Incident> = changed.into_values().collect();
         changed.sort_by(|a, b| (a.detected_at, &a.id).cmp(&(b.detected_at, &b.id)));
         changed

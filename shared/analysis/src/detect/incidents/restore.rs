@@ -52,18 +52,23 @@ impl Core {
             }
             for asn in &incident.asns {
                 let family = self.world.family_of(*asn);
-                self.note_alarm(family);
                 let onset = incident.onset_by_asn.get(asn).copied().unwrap_or(incident.onset);
                 let end = incident.end_by_asn.get(asn).map(|end| Cleared { end: ms(*end), at: ms(*end) });
                 let is_weak = incident.verdict == Verdict::InsufficientData;
-                self.cells.get_mut(family, *target).alarm = Some(Alarm {
+                let alarm = Alarm {
                     onset: ms(onset),
                     at: ms(incident.detected_at),
                     cleared: end.or(cleared),
                     incident: Some(incident.id.clone()),
                     strength: if is_weak { Strength::Sparse } else { Strength::Firm },
                     returns: 0,
-                });
+                };
+                if incident.verdict == Verdict::Throttling {
+                    self.slow.alarms.insert((family, *target), alarm);
+                    continue;
+                }
+                self.note_alarm(family);
+                self.cells.get_mut(family, *target).alarm = Some(alarm);
             }
         }
     }

@@ -52,6 +52,9 @@ impl Core {
                     self.measured(statement)
                 )
             }
+            Verdict::Throttling => {
+                format!("{what} {are} slowed, not cut, for customers of {whom}, {span}")
+            }
             Verdict::TargetOutage => {
                 let verb = if services.len() == 1 { "fails" } else { "fail" };
                 format!("{what} {verb} for everybody, also outside the country, {span}")
@@ -107,7 +110,7 @@ impl Core {
     }
 
     /// Returns a family's name with its ASN.
-    pub(super) fn family_name(&self, asn: Asn) -> String {
+    pub(in super::super) fn family_name(&self, asn: Asn) -> String {
         match self.world.family_named(asn).map(|family| &self.world.families[family].name) {
             Some(name) if *name != asn.to_string() => format!("{name} ({asn})"),
             _ => asn.to_string(),

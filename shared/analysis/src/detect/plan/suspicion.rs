@@ -7,7 +7,7 @@ use super::super::store::{ASKED_WINDOW_MS, Ms};
 use super::super::world::{FamilyNo, TargetNo};
 use super::{Asked, PATIENCE_MS, Want};
 use crate::detect::{Ask, AskReason, Who};
-use faultline_model::AgentId;
+use faultline_model::{AgentId, CheckKind};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Agents that a first failure asks for, the first one included.
@@ -55,6 +55,7 @@ impl Core {
                 agents.iter().map(|agent| self.store.agents[*agent].id.clone()).collect();
             asks.push(Ask {
                 target: self.world.targets[canary].target.clone(),
+                check: CheckKind::Web,
                 count: ids.len(),
                 who: Who::Agents(ids),
                 reason: AskReason::Canary,

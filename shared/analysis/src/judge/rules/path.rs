@@ -7,7 +7,7 @@
 //!
 //! What only happens to packets that go the whole way happens at the far end, or directly before it.
 
-use super::super::{ControlFact, Evidence};
+use super::super::{ControlFact, Evidence, Fingerprints};
 use super::{Finding, by_layer, got_past, local};
 use faultline_model::{
     Asn, CheckKind, Class, Engine, Judgement, Layer, LayerStatus, Measurement, PathAnswer, PathFact, PathHop,
@@ -56,7 +56,7 @@ impl PathLocus {
 /// Says where a path measurement found its target's name interfered with, if it did.
 #[must_use]
 pub fn locate(measurement: &Measurement) -> Option<PathLocus> {
-    let evidence = Evidence::read(measurement);
+    let evidence = Evidence::read(measurement, Fingerprints::shared());
     let target = evidence.path(&NAMES, Engine::System)?;
     let place = find_place(target, evidence.path(&NAMES, Engine::Control))?;
     let drawn = evidence.path(&[PathProbe::Connect], Engine::System);
@@ -76,7 +76,7 @@ pub(in super::super) fn apply(evidence: &Evidence<'_>, controls: &[&ControlFact]
     }
     let finding = find(evidence).or_else(|| by_layer(evidence, &controls));
     let Some(finding) = finding else { return Finding::new(Class::Ok, "path.none").judged(LayerStatus::Ok) };
-    let status = match finding.rule {
+    let status = match finding.rule.as_ref() {
         "path.not_sent" => LayerStatus::Insufficient,
         _ => beside_controls(finding.layer, &controls),
     };
