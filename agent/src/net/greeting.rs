@@ -1,59 +1,91 @@
-//! The first thing that a client says, as bytes: for probes that send a name and want no conversation.
+//! TLS to endpoints: over any stream, and where a certificate says nothing, without believing it.
 
-use super::http::BROWSER;
-use rustls::crypto::aws_lc_rs as provider;
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
-use rustls_pki_types::ServerName;
+use super::tls::recorded;
+use super::{Session, within};
+use faultline_model::{Failure, TlsFact};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs as provider};
+use rustls::{DigitallySignedStruct, SignatureScheme};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use std::sync::Arc;
-use url::Url;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
-/// Makes a ClientHello for a name, or nothing if the name cannot be one.
-///
-/// It offers X25519 alone and so fits into one segment: what a router's message or a reset answers is then the whole
-/// hello. A filter that catches only hellos of two segments is not met by it.
-#[must_use]
-pub fn hello(host: &str) -> Option<Vec<u8>> {
-    let mut crypto = provider::default_provider();
-    crypto.kx_groups = vec![provider::kx_group::X25519];
-    let mut config = ClientConfig::builder_with_provider(Arc::new(crypto))
-        .with_safe_default_protocol_versions()
-        .ok()?
-        .with_root_certificates(RootCertStore::empty())
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let name = ServerName::try_from(host.to_owned()).ok()?;
-    let mut connection = ClientConnection::new(Arc::new(config), name).ok()?;
-    let mut bytes = Vec::with_capacity(512);
-    connection.write_tls(&mut bytes).ok()?;
-    Some(bytes)
+/// How an endpoint is greeted.
+#[derive(Clone, Copy, Debug)]
+pub struct Greeting<'a> {
+    /// The name in the hello.
+    pub name: &'a str,
+    /// The application protocols that are offered.
+    pub alpn: &'a [&'a str],
+    /// The certificate must be the name's own. Where it need not be, the protocol within proves the peer.
+    pub is_verified: bool,
 }
 
-/// Makes a request for a URL over plain HTTP.
-#[must_use]
-pub fn request(url: &Url) -> Option<Vec<u8>> {
-    let (host, path) = (url.host_str()?, &url[url::Position::BeforePath..url::Position::AfterQuery]);
-    let text = format!(
-        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {BROWSER}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
-    );
-    Some(text.into_bytes())
+/// Shakes hands over a stream. The fact holds what was seen until the handshake ended, well or not.
+pub async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
+    session: &Session,
+    stream: S,
+    greeting: Greeting<'_>,
+) -> (TlsFact, Result<TlsStream<S>, Failure>) {
+    let mut fact = TlsFact { server_name: greeting.name.to_owned(), ..TlsFact::default() };
+    let Ok(name) = ServerName::try_from(greeting.name.to_owned()) else {
+        return (fact, Err(Failure::SslInvalidHostname));
+    };
+    let (mut config, seen) = session.trust().recording();
+    config.alpn_protocols = greeting.alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    if !greeting.is_verified {
+        config.dangerous().set_certificate_verifier(Arc::new(Anybody::new()));
+    }
+    let connect = TlsConnector::from(Arc::new(config)).connect(name, stream);
+    let ended = within(session.deadlines().tls, connect).await;
+    recorded(&mut fact, &seen, ended.as_ref().ok().map(|stream| stream.get_ref().1));
+    (fact, ended)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Believes every certificate, and checks that the peer holds its key.
+#[derive(Debug)]
+struct Anybody(WebPkiSupportedAlgorithms);
 
-    #[test]
-    fn a_hello_holds_its_name_and_fits_into_one_segment() {
-        let hello = hello("www.example.org").expect("a hello");
-        assert_eq!(hello[0], 22, "a handshake record");
-        assert!(hello.windows(15).any(|part| part == b"www.example.org"));
-        assert!(hello.len() < 500, "{} bytes", hello.len());
+impl Anybody {
+    fn new() -> Self {
+        let CryptoProvider { signature_verification_algorithms, .. } = provider::default_provider();
+        Self(signature_verification_algorithms)
+    }
+}
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
     }
 
-    #[test]
-    fn a_request_names_its_host() {
-        let url = "http://x.com/a?b=c#d".parse().expect("a URL");
-        let text = String::from_utf8(request(&url).expect("a request")).expect("text");
-        assert!(text.starts_with("GET /a?b=c HTTP/1.1\r\nHost: x.com\r\n") && text.ends_with("\r\n\r\n"));
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
     }
 }

@@ -3,7 +3,7 @@
 use super::super::steps::Begun;
 use super::super::way::Path;
 use super::{Drawn, INNOCENT, MAX_TTL, WAVE, WHOLE_DEADLINE, place};
-use crate::net::greeting;
+use crate::net::opening;
 use crate::net::{Echo, Reach};
 use faultline_model::{Engine, Fact, Failure, Layer, PathAnswer, PathFact, PathHop, PathProbe};
 use futures_util::future::join_all;
@@ -145,8 +145,8 @@ impl<'a> Sweep<'a> {
 
     async fn send(&self, url: &Url, reach: Reach, deadline: Duration) -> Echo {
         let payload = match self.layer {
-            Layer::Http => greeting::request(url),
-            _ => url.domain().and_then(greeting::hello),
+            Layer::Http => opening::request(url),
+            _ => url.domain().and_then(opening::hello),
         };
         match payload {
             Some(payload) => self.way.session.probe_payload(self.peer, reach, &payload, deadline).await,
