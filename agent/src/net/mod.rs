@@ -113,7 +113,7 @@ impl Net {
         policy: AddressPolicy,
         resolvers: Vec<SocketAddr>,
     ) -> Result<Self, TlsSetupError> {
-        let resolvers = SystemResolvers::Fixed(resolvers);
+        let resolvers = SystemResolvers::Fixed(resolvers, None);
         let (trust, deadlines) = (Trust::new(roots)?, Deadlines::default());
         Ok(Self { fixed_policy: Some(policy), trust, resolvers, deadlines, own: Arc::default() })
     }
@@ -122,6 +122,15 @@ impl Net {
     #[must_use]
     pub const fn with_deadlines(mut self, deadlines: Deadlines) -> Self {
         self.deadlines = deadlines;
+        self
+    }
+
+    /// Names the provider's own resolver, as tests need.
+    #[must_use]
+    pub fn with_provider_resolver(mut self, provider: SocketAddr) -> Self {
+        if let SystemResolvers::Fixed(_, known) = &mut self.resolvers {
+            *known = Some(provider);
+        }
         self
     }
 
@@ -156,6 +165,11 @@ impl Session {
     #[must_use]
     pub fn permits(&self, peer: SocketAddr, purpose: Purpose) -> bool {
         self.policy.permit(peer, purpose).is_ok()
+    }
+
+    /// Says whether this machine has any route to an address; nothing is sent to find out.
+    pub async fn has_route(&self, peer: SocketAddr) -> bool {
+        self.udp(peer, Purpose::Site).await.is_ok()
     }
 
     /// Returns what takes the volunteer out of foreign bytes.

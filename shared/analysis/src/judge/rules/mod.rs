@@ -48,7 +48,7 @@ pub(super) fn apply(evidence: &Evidence<'_>, controls: &[&ControlFact]) -> Judge
         CheckKind::Openvpn | CheckKind::Wireguard | CheckKind::Tor | CheckKind::Proxy => {
             tunnel::apply(evidence, controls)
         }
-        CheckKind::Diagnose => diagnose::apply(evidence),
+        CheckKind::Diagnose => diagnose::apply(evidence, controls),
     }
 }
 
