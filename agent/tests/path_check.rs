@@ -16,7 +16,8 @@ use tokio::net::TcpListener;
 
 async fn check(world: &World, url: &str) -> Outcome {
     let target = Target::new(url).expect("a target");
-    let job = Job { target, depth: Depth::Light, resolver: Some(world.resolver()), control: None };
+    let job =
+        Job { target, depth: Depth::Light, resolver: Some(world.resolver()), control: None, diagnosis: None };
     PathCheck::new(world.net_with(Deadlines::default())).run(job).await.expect("it ran")
 }
 
