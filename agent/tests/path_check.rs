@@ -2,7 +2,7 @@
 
 mod support;
 
-use faultline_agent::checks::{Check, INNOCENT, Job, Outcome, PathCheck};
+use faultline_agent::checks::{Check, Diagnosis, INNOCENT, Job, Outcome, PathCheck};
 use faultline_agent::net::Deadlines;
 use faultline_model::{
     Depth, Engine, Fact, Failure, Layer, Observation, PathAnswer, PathFact, PathProbe, PathResponder, Target,
@@ -16,8 +16,13 @@ use tokio::net::TcpListener;
 
 async fn check(world: &World, url: &str) -> Outcome {
     let target = Target::new(url).expect("a target");
-    let job =
-        Job { target, depth: Depth::Light, resolver: Some(world.resolver()), control: None, diagnosis: None };
+    let job = Job {
+        target,
+        depth: Depth::Light,
+        resolver: Some(world.resolver()),
+        control: None,
+        diagnosis: Diagnosis::default(),
+    };
     PathCheck::new(world.net_with(Deadlines::default())).run(job).await.expect("it ran")
 }
 
