@@ -1,6 +1,7 @@
 //! What the running agent's services share, and how they are put together.
 
 use crate::checks::Checks;
+use crate::line::LineWatch;
 use crate::policy::terms::local_zone;
 use crate::policy::{Allowance, Ledger, Policy, Purse, Terms};
 use crate::runner::{self, Order};
@@ -49,6 +50,8 @@ pub struct Agent {
     pub status: Status,
     /// What is known of the line's own addresses, in memory only.
     pub own: Arc<Own>,
+    /// What is known of the agent's own line.
+    pub line: LineWatch,
     /// The coordinator is there again: whoever waits before trying again may try now.
     pub reconnected: Notify,
     /// The terms changed, so that what was announced to the coordinator is not true any more.
@@ -79,6 +82,7 @@ impl Agent {
             spool: SpoolHandle::new(spool),
             status: Status::default(),
             own: Arc::default(),
+            line: LineWatch::default(),
             reconnected: Notify::new(),
             terms_changed: Notify::new(),
             policy: Mutex::new(policy),
@@ -90,6 +94,12 @@ impl Agent {
     #[must_use]
     pub fn knowing(self, own: Arc<Own>) -> Self {
         Self { own, ..self }
+    }
+
+    /// Watches where this machine's traffic leaves.
+    #[must_use]
+    pub fn watching_line(self) -> Self {
+        Self { line: LineWatch::watching(), ..self }
     }
 
     /// Returns the policy. The lock is never held across an await.

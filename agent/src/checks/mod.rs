@@ -2,6 +2,7 @@
 
 mod page;
 mod quic;
+mod selfcheck;
 mod steps;
 mod throughput;
 mod way;
@@ -14,6 +15,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use quic::QuicCheck;
+pub use selfcheck::Selfcheck;
+pub(crate) use selfcheck::{has_signs_of_a_portal, line_of};
 pub use throughput::{SIDE_BODY_BYTES, ThroughputCheck};
 pub use web::WebCheck;
 
@@ -54,6 +57,12 @@ pub enum NotRun {
     /// The list names nothing to compare a download with.
     #[error("nothing is named to compare the download with")]
     NoControl,
+    /// The machine was carried to another network meanwhile.
+    #[error("the line changed meanwhile")]
+    LineChanged,
+    /// A captive portal answers in everybody's place.
+    #[error("a captive portal answers on this line")]
+    Portal,
 }
 
 impl NotRun {
@@ -65,6 +74,8 @@ impl NotRun {
             Self::ClockJumped => "clock_jumped",
             Self::NotApplicable => "not_applicable",
             Self::NoControl => "no_throughput_control",
+            Self::LineChanged => "line_changed",
+            Self::Portal => "portal",
         }
     }
 }
@@ -84,5 +95,11 @@ pub fn known(net: &Arc<Net>) -> Checks {
     let web: Arc<dyn Check> = Arc::new(WebCheck::new(Arc::clone(net)));
     let quic: Arc<dyn Check> = Arc::new(QuicCheck::new(Arc::clone(net)));
     let throughput: Arc<dyn Check> = Arc::new(ThroughputCheck::new(Arc::clone(net)));
-    Checks::from([(CheckKind::Web, web), (CheckKind::Quic, quic), (CheckKind::Throughput, throughput)])
+    let selfcheck: Arc<dyn Check> = Arc::new(Selfcheck::new(Arc::clone(net)));
+    Checks::from([
+        (CheckKind::Web, web),
+        (CheckKind::Quic, quic),
+        (CheckKind::Throughput, throughput),
+        (CheckKind::Selfcheck, selfcheck),
+    ])
 }

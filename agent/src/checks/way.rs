@@ -50,6 +50,11 @@ impl<'a> Path<'a> {
     /// Asks the system's resolver and chooses one address that may be connected to, IPv4 first: it is the family that
     /// every vantage point has, so that all of them compare the same thing.
     pub(super) async fn resolve(&self, place: Place, host: &str, port: u16) -> Option<IpAddr> {
+        self.resolve_all(place, host, port).await.first().copied()
+    }
+
+    /// Asks the system's resolver and returns every address that may be connected to, IPv4 first.
+    pub(super) async fn resolve_all(&self, place: Place, host: &str, port: u16) -> Vec<IpAddr> {
         let begun = self.begin(place, Layer::Dns, None);
         begun.see(Fact::Dns(DnsAnswer { hostname: host.to_owned(), ..DnsAnswer::default() }));
         let (addresses, mut failure) = split(dns::resolve_system(self.session, host).await);
@@ -64,7 +69,7 @@ impl<'a> Path<'a> {
             failure,
             Fact::Dns(DnsAnswer { hostname: host.to_owned(), addresses, ..DnsAnswer::default() }),
         );
-        usable.first().copied()
+        usable
     }
 
     /// Connects; `window` bounds what the far end may have under way.

@@ -9,6 +9,7 @@ mod address;
 pub mod dns;
 mod failure;
 pub mod http;
+mod line;
 mod local;
 mod meter;
 pub mod quic;
@@ -18,6 +19,7 @@ pub mod tls;
 
 pub use address::{AddressPolicy, Denied, Purpose, is_public};
 pub use failure::{failure_of_io, failure_of_tls};
+pub use line::Line;
 pub use local::LocalNetworks;
 pub use meter::{Ending, Meter, Metered};
 pub use timeline::Timeline;

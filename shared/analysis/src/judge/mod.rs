@@ -38,7 +38,9 @@ pub use fingerprints::{
 #[must_use]
 pub const fn control_max_age(check: CheckKind) -> Duration {
     match check {
-        CheckKind::Web | CheckKind::Quic | CheckKind::Diagnose => Duration::from_secs(600),
+        CheckKind::Web | CheckKind::Quic | CheckKind::Diagnose | CheckKind::Selfcheck => {
+            Duration::from_secs(600)
+        }
         CheckKind::Throughput => Duration::from_secs(75 * 60),
         // They run every ten minutes at most.
         CheckKind::Openvpn | CheckKind::Wireguard | CheckKind::Tor | CheckKind::Proxy | CheckKind::VpnApi => {

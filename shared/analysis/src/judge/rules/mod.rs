@@ -5,6 +5,7 @@ mod dns;
 mod http;
 mod local;
 mod quic;
+mod selfcheck;
 mod tcp;
 pub(super) mod throughput;
 mod tls;
@@ -47,6 +48,7 @@ pub(super) fn apply(evidence: &Evidence<'_>, controls: &[&ControlFact]) -> Judge
             tunnel::apply(evidence, controls)
         }
         CheckKind::Diagnose => diagnose::apply(evidence),
+        CheckKind::Selfcheck => selfcheck::apply(evidence),
     }
 }
 
