@@ -1,6 +1,7 @@
 //! What the running agent's services share, and how they are put together.
 
 use crate::checks::Checks;
+use crate::latest::Latest;
 use crate::line::LineWatch;
 use crate::policy::terms::local_zone;
 use crate::policy::{Allowance, Ledger, Policy, Purse, Terms};
@@ -54,6 +55,8 @@ pub struct Agent {
     pub line: LineWatch,
     /// The coordinator is there again: whoever waits before trying again may try now.
     pub reconnected: Notify,
+    /// What a diagnosis would explain.
+    pub latest: Latest,
     /// The terms changed, so that what was announced to the coordinator is not true any more.
     pub terms_changed: Notify,
     policy: Mutex<Policy>,
@@ -84,6 +87,7 @@ impl Agent {
             own: Arc::default(),
             line: LineWatch::default(),
             reconnected: Notify::new(),
+            latest: Latest::default(),
             terms_changed: Notify::new(),
             policy: Mutex::new(policy),
             ledger: LedgerFile::default(),

@@ -2,7 +2,7 @@
 
 mod support;
 
-use faultline_agent::checks::{Check, Job, Selfcheck, known};
+use faultline_agent::checks::{Check, Diagnosis, Job, Selfcheck, known};
 use faultline_model::{Category, CheckKind, Depth, Fact, Ipv6, LineFact, Target};
 use faultline_runtime::now;
 
@@ -38,7 +38,8 @@ async fn with_portal(world: &World) {
 
 async fn look(world: &World) -> LineFact {
     let target = Target::new(CANARY).expect("a target");
-    let job = Job { target, depth: Depth::Light, resolver: None, control: None };
+    let job =
+        Job { target, depth: Depth::Light, resolver: None, control: None, diagnosis: Diagnosis::default() };
     let outcome = Selfcheck::new(world.net()).run(job).await.expect("it ran");
     assert!(outcome.bytes < CheckKind::Selfcheck.expected_bytes(Depth::Light), "{} bytes", outcome.bytes);
     let line = outcome.observations.into_iter().find_map(|step| match step.fact {

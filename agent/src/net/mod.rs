@@ -6,8 +6,10 @@
 //! Every step has a deadline and fails with exactly one [`Failure`].
 
 mod address;
+mod datagrams;
 pub mod dns;
 mod failure;
+mod greeting;
 pub mod http;
 mod line;
 mod local;
@@ -18,7 +20,9 @@ mod timeline;
 pub mod tls;
 
 pub use address::{AddressPolicy, Denied, Purpose, is_public};
+pub use datagrams::Datagrams;
 pub use failure::{failure_of_io, failure_of_tls};
+pub use greeting::{Greeting, greet};
 pub use line::Line;
 pub use local::LocalNetworks;
 pub use meter::{Ending, Meter, Metered};
@@ -48,13 +52,15 @@ pub struct Deadlines {
     pub http: Duration,
     /// A QUIC handshake.
     pub quic: Duration,
+    /// The handshake of a circumvention protocol.
+    pub tunnel: Duration,
 }
 
 impl Default for Deadlines {
     /// The field's own: the same step fails after the same time in everybody's data.
     fn default() -> Self {
         let ten = Duration::from_secs(10);
-        Self { dns: Duration::from_secs(4), tcp: ten, tls: ten, http: ten, quic: ten }
+        Self { dns: Duration::from_secs(4), tcp: ten, tls: ten, http: ten, quic: ten, tunnel: ten }
     }
 }
 
@@ -104,7 +110,7 @@ impl Net {
         policy: AddressPolicy,
         resolvers: Vec<SocketAddr>,
     ) -> Result<Self, TlsSetupError> {
-        let resolvers = SystemResolvers::Fixed(resolvers);
+        let resolvers = SystemResolvers::Fixed(resolvers, None);
         let (trust, deadlines) = (Trust::new(roots)?, Deadlines::default());
         Ok(Self { fixed_policy: Some(policy), trust, resolvers, deadlines, own: Arc::default() })
     }
@@ -113,6 +119,15 @@ impl Net {
     #[must_use]
     pub const fn with_deadlines(mut self, deadlines: Deadlines) -> Self {
         self.deadlines = deadlines;
+        self
+    }
+
+    /// Names the provider's own resolver, as tests need.
+    #[must_use]
+    pub fn with_provider_resolver(mut self, provider: SocketAddr) -> Self {
+        if let SystemResolvers::Fixed(_, known) = &mut self.resolvers {
+            *known = Some(provider);
+        }
         self
     }
 
@@ -147,6 +162,11 @@ impl Session {
     #[must_use]
     pub fn permits(&self, peer: SocketAddr, purpose: Purpose) -> bool {
         self.policy.permit(peer, purpose).is_ok()
+    }
+
+    /// Says whether this machine has any route to an address; nothing is sent to find out.
+    pub async fn has_route(&self, peer: SocketAddr) -> bool {
+        self.udp(peer, Purpose::Site).await.is_ok()
     }
 
     /// Returns what takes the volunteer out of foreign bytes.

@@ -230,10 +230,16 @@ struct Assignment {
 async fn work(agent: Arc<Agent>, check: Arc<dyn Check>, order: Assignment) {
     agent.save_ledger().await;
     let Assignment { kind, target, depth, token, grant, selfcheck } = order;
+    let parent = if kind == CheckKind::Diagnose { agent.latest.of(&target) } else { None };
+    if kind == CheckKind::Diagnose && parent.is_none() {
+        agent.status.not_run(NotRun::NothingToDiagnose.reason());
+        return;
+    }
     let why = if token.is_some() { Why::Confirmation } else { Why::Routine };
     let (started_at, clock, place) = (now(), Instant::now(), agent.line.place());
     let (resolver, control) = (grant.resolver.clone(), grant.control.clone());
-    let job = Job { target: target.clone(), depth, resolver, control };
+    let diagnosis = grant.diagnosis.clone();
+    let job = Job { target: target.clone(), depth, resolver, control, diagnosis };
     let ended = AssertUnwindSafe(check.run(job)).catch_unwind().await.unwrap_or(Err(NotRun::Panicked));
     let duration = clock.elapsed();
     let ended = ended.and_then(|outcome| believe_clock(started_at.unix_ms(), duration, outcome));
@@ -245,8 +251,11 @@ async fn work(agent: Arc<Agent>, check: Arc<dyn Check>, order: Assignment) {
     }
     match ended {
         Ok(outcome) => {
-            let run = Run { kind, target, depth, why, token, started_at, duration };
-            if keep(&agent, &grant, run, outcome).await {
+            let run = Run { kind, target, depth, why, token, parent, started_at, duration };
+            if let Some(kept) = keep(&agent, &grant, run, outcome).await {
+                if kind == CheckKind::Web {
+                    agent.latest.note(&kept);
+                }
                 agent.status.measured(why);
             }
         }
@@ -264,12 +273,13 @@ struct Run {
     depth: Depth,
     why: Why,
     token: Option<TaskToken>,
+    parent: Option<MeasurementId>,
     started_at: Timestamp,
     duration: Duration,
 }
 
-/// Scrubs what was seen, settles its cost and spools it; says whether it was kept.
-async fn keep(agent: &Agent, grant: &Grant, run: Run, outcome: Outcome) -> bool {
+/// Scrubs what was seen, settles its cost and spools it; returns it if it was kept.
+async fn keep(agent: &Agent, grant: &Grant, run: Run, outcome: Outcome) -> Option<Measurement> {
     let Outcome { observations, bytes } = outcome;
     let measurement = Measurement {
         id: MeasurementId::from_bytes(random_bytes()),
@@ -281,20 +291,20 @@ async fn keep(agent: &Agent, grant: &Grant, run: Run, outcome: Outcome) -> bool 
         list_version: grant.list_version,
         started_at: run.started_at,
         duration: run.duration,
-        parent: None,
+        parent: run.parent,
         observations,
     };
     let Some(measurement) = agent.own.scrubber().scrub(measurement) else {
         tracing::warn!("a measurement could not be scrubbed and is not kept");
         agent.status.not_run("not_scrubbed");
-        return false;
+        return None;
     };
     let message = measurement_to_wire(&measurement);
     // Its own bytes, and those of the request and the receipt around it.
     let upload = message.encoded_len() as u64 + 300;
     agent.policy().settle(grant, bytes + upload);
     agent.spool.append(message).await;
-    true
+    Some(measurement)
 }
 
 /// Discards what was measured while the machine was carried to another network.

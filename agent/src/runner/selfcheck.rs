@@ -2,7 +2,7 @@
 
 use super::{Run, keep};
 use crate::agent::Agent;
-use crate::checks::{Check, Job, Outcome, has_signs_of_a_portal, line_of};
+use crate::checks::{Check, Diagnosis, Job, Outcome, has_signs_of_a_portal, line_of};
 use crate::line::Looked;
 use faultline_model::{CheckKind, Depth, LineFact, Why};
 use faultline_runtime::now;
@@ -41,7 +41,13 @@ pub(super) async fn is_portal(agent: &Arc<Agent>, selfcheck: &Arc<dyn Check>, ha
 async fn look(agent: &Arc<Agent>, selfcheck: &Arc<dyn Check>) -> Option<LineFact> {
     let (target, grant) = agent.policy().admit_selfcheck(now()).ok()?;
     let (started_at, clock) = (now(), Instant::now());
-    let job = Job { target: target.clone(), depth: Depth::Light, resolver: None, control: None };
+    let job = Job {
+        target: target.clone(),
+        depth: Depth::Light,
+        resolver: None,
+        control: None,
+        diagnosis: Diagnosis::default(),
+    };
     let outcome = selfcheck.run(job).await.ok()?;
     let fact = line_of(&outcome).cloned();
     let run = Run {
@@ -50,6 +56,7 @@ async fn look(agent: &Arc<Agent>, selfcheck: &Arc<dyn Check>) -> Option<LineFact
         depth: Depth::Light,
         why: Why::Routine,
         token: None,
+        parent: None,
         started_at,
         duration: clock.elapsed(),
     };

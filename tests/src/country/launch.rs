@@ -67,6 +67,13 @@ pub struct Job {
 pub enum Task {
     /// Run Faultline in it.
     Run(RunOptions),
+    /// Run every circumvention check from everywhere, once.
+    Endpoints {
+        /// The agent's program.
+        agent: PathBuf,
+        /// Says nothing but errors.
+        quiet: bool,
+    },
     /// Give somebody a shell, or run a command.
     Shell {
         /// Where.

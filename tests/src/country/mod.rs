@@ -11,6 +11,7 @@ pub mod addresses;
 pub mod ask;
 pub mod blueprint;
 pub mod chaos;
+pub mod endpoints;
 pub mod enter;
 pub mod inside;
 pub mod launch;

@@ -9,7 +9,7 @@ use super::steps::Steps;
 use super::way::{Path, Place};
 use super::{Check, Job, NotRun, Outcome};
 use crate::net::http::{Ask, Reply, exchange};
-use crate::net::{Line, LocalNetworks, Net, is_public};
+use crate::net::{Line, LocalNetworks, Net, Purpose, is_public};
 use faultline_model::{Fact, Failure, Ipv6, Layer, LineFact};
 use faultline_runtime::now;
 use futures_util::future::BoxFuture;
@@ -64,7 +64,7 @@ impl Check for Selfcheck {
 async fn look(path: Path<'_>, job: &Job, fact: &mut LineFact) {
     let url = job.target.url();
     let host = job.target.host();
-    let addresses = path.resolve_all(Place::TARGET, host, 443).await;
+    let addresses = path.resolve_all(Place::TARGET, (host, 443), Purpose::Site).await;
     let Some(address) = addresses.first().copied() else { return };
     fact.is_up = proves_itself(path, Place::TARGET, (host, address)).await;
     let mut plain = url.clone();

@@ -65,6 +65,11 @@ impl<'a> Evidence<'a> {
         download_of(self.measurement, engine)
     }
 
+    /// Returns every step, whichever way it took.
+    pub(crate) fn observations(&self) -> &'a [Observation] {
+        &self.measurement.observations
+    }
+
     /// Says whether any step was tried at all.
     pub(crate) fn is_empty(&self) -> bool {
         self.measurement.observations.is_empty()

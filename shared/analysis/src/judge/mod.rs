@@ -16,6 +16,8 @@ mod fingerprints;
 mod rules;
 
 #[cfg(test)]
+mod diagnose_tests;
+#[cfg(test)]
 mod paired_tests;
 #[cfg(test)]
 mod tests;

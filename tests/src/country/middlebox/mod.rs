@@ -11,7 +11,10 @@ mod hello;
 mod judge;
 mod pace;
 mod packet;
+mod protocol;
 mod request;
+
+pub use protocol::Signature;
 
 use super::addresses::{Prefix, six};
 use super::scenario::Line;

@@ -34,6 +34,8 @@ pub(super) struct File {
     #[serde(default)]
     pub site: Vec<Site>,
     #[serde(default)]
+    pub endpoint: Vec<Endpoint>,
+    #[serde(default)]
     pub rule: Vec<Rule>,
     pub expect: Option<Vec<Expect>>,
     #[serde(default)]
@@ -115,6 +117,15 @@ pub(super) struct Site {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct Endpoint {
+    pub kind: Spanned<String>,
+    pub host: Spanned<String>,
+    pub port: Option<u16>,
+    pub to: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Rule {
     pub who: Spanned<Texts>,
     pub whom: Option<Spanned<Texts>>,
@@ -143,6 +154,9 @@ pub(super) enum HowName {
     HttpReset,
     HttpBlockpage,
     QuicDrop,
+    OpenvpnDrop,
+    OpenvpnReset,
+    WireguardDrop,
     Throttle,
     Congestion,
     BadCertificate,

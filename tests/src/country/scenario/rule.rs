@@ -1,6 +1,7 @@
 //! What a rule is: somebody does something to something for a while.
 
 use super::Line;
+use crate::country::middlebox::Signature;
 use faultline_model::{Access, Asn};
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -89,6 +90,8 @@ pub enum How {
     HttpBlockpage(String),
     /// Datagrams to and from port 443 vanish.
     QuicDrop,
+    /// The handshakes of a circumvention protocol are told by their signature.
+    Protocol(Signature),
     /// Each direction of each connection carries so many kilobits a second.
     Throttle(u32),
     /// Packets are delayed and lost.

@@ -73,6 +73,7 @@ pub(super) fn sites(notes: &mut Notes<'_>, scenario: &mut Scenario, file: &raw::
             scenario.sites.push(Site { host, address, content, clear: false, inside });
         }
     }
+    super::endpoints::endpoints(notes, scenario, file, &mut pools.outside);
     for listed in scenario.list.targets.clone() {
         let host = listed.target.host();
         if scenario.sites.iter().all(|site| site.host != host) {

@@ -47,7 +47,7 @@ pub(super) fn apply(evidence: &Evidence<'_>, controls: &[&ControlFact]) -> Judge
         CheckKind::Openvpn | CheckKind::Wireguard | CheckKind::Tor | CheckKind::Proxy => {
             tunnel::apply(evidence, controls)
         }
-        CheckKind::Diagnose => diagnose::apply(evidence),
+        CheckKind::Diagnose => diagnose::apply(evidence, controls),
         CheckKind::Selfcheck => selfcheck::apply(evidence),
     }
 }
