@@ -5,6 +5,7 @@ mod diagnose;
 mod openvpn;
 mod opinions;
 mod page;
+mod path;
 mod proxy;
 mod quic;
 mod selfcheck;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 
 pub use diagnose::DiagnoseCheck;
 pub use openvpn::OpenvpnCheck;
+pub use path::{INNOCENT, PathCheck};
 pub use proxy::ProxyCheck;
 pub use quic::QuicCheck;
 pub use selfcheck::Selfcheck;
@@ -142,6 +144,7 @@ pub fn known(net: &Arc<Net>) -> Checks {
         (CheckKind::Web, web),
         (CheckKind::Quic, quic),
         (CheckKind::Throughput, throughput),
+        (CheckKind::Path, Arc::new(PathCheck::new(Arc::clone(net)))),
         (CheckKind::Diagnose, Arc::new(DiagnoseCheck::new(Arc::clone(net)))),
         (CheckKind::Openvpn, Arc::new(OpenvpnCheck::new(Arc::clone(net)))),
         (CheckKind::Wireguard, Arc::new(WireguardCheck::new(Arc::clone(net)))),

@@ -4,6 +4,7 @@ mod fact;
 mod incident;
 mod line;
 mod measurement;
+mod path;
 mod schedule;
 mod tunnel;
 mod web;
