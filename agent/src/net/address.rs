@@ -55,6 +55,12 @@ impl AddressPolicy {
         Self { local: LocalNetworks::default(), test_ports: Some(ports.to_vec()) }
     }
 
+    /// Returns the networks in which the machine stands.
+    #[must_use]
+    pub(super) const fn local(&self) -> &LocalNetworks {
+        &self.local
+    }
+
     /// Says where to connect for an address, or why it is denied.
     ///
     /// # Errors

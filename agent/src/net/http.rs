@@ -27,7 +27,7 @@ const MAX_HEADERS: usize = 100;
 const CONNECTION_WINDOW: u32 = 65_535;
 
 /// What ordinary browsers say, so that nothing marks the volunteer's request.
-const BROWSER: &str =
+pub(super) const BROWSER: &str =
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
 const BROWSER_ACCEPT: &str =
     "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8";
