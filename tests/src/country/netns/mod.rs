@@ -154,7 +154,7 @@ impl Layout {
         let script = "echo 1 >/proc/sys/net/ipv4/ip_forward; \
                       for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 >$f; done; \
                       f=/proc/sys/net/ipv6/conf/all/forwarding; if [ -e $f ]; then echo 1 >$f; fi; \
-                      f=/proc/sys/net/ipv4/tcp_congestion_control; { echo cubic >$f; } 2>/dev/null || true";
+                      f=/proc/sys/net/ipv4/tcp_congestion_control; { echo cubic >$f || echo reno >$f; } 2>/dev/null || true";
         let mut shell = command(name, Path::new("sh"));
         shell.args(["-e", "-c", script]);
         feed("sh", name, shell, String::new()).await
