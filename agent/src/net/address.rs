@@ -1,4 +1,4 @@
-//! Where an agent may connect to: public addresses, three ports, and never the volunteer's own networks.
+//! Where an agent may connect to: public addresses, few ports, and never the volunteer's own networks.
 //!
 //! A denied address is still recorded where it was an answer; it is only never spoken to. An IPv6 address that
 //! carries an IPv4 address (NAT64, 6to4, Teredo) is judged by both.
