@@ -32,7 +32,7 @@ pub(super) struct Approach<'a> {
 
 /// Runs a check of an endpoint within its deadline. `go` returns nothing if a step failed, and an error if the check
 /// cannot be tried on this machine.
-pub(super) async fn run<'a, F, R>(net: &Arc<Net>, job: &'a Job, go: F) -> Result<Outcome, NotRun>
+pub(super) async fn run<F, R>(net: &Arc<Net>, job: &Job, go: F) -> Result<Outcome, NotRun>
 where
     F: FnOnce(Arc<Session>, Arc<Steps>, Endpoint) -> R + Send,
     R: Future<Output = Result<Option<()>, NotRun>> + Send,

@@ -2,7 +2,7 @@
 //!
 //! [`Layout::plan`] is pure and says what there shall be; [`Layout::build`] lets `ip`, `tc` and `iptables` make it.
 //! All of it lives in the namespaces of the process that calls it and vanishes with them. Every host is a namespace:
-//! `outside` with everything that is not in the country, one per gateway, provider, agent and control, one for
+//! `outside` with everything that is not in the country, the `backbone` before it, one per gateway, provider, agent and control, one for
 //! the coordinator, and one per network for the sites within the country. Providers with several gateways spread
 //! the world's addresses over them; networks within the country meet at an `exchange`, if anything is hosted there.
 //!
@@ -21,6 +21,8 @@ use tokio::process::Command;
 
 /// The namespace of everything outside the country.
 pub const OUTSIDE: &str = "outside";
+/// The namespace of the backbone between the country's gateways and everything outside, one hop beyond every gateway.
+pub const BACKBONE: &str = "backbone";
 /// The coordinator's namespace.
 pub const COORDINATOR: &str = "coordinator";
 /// The namespace where the country's networks meet.
