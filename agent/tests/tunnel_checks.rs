@@ -27,7 +27,8 @@ async fn check(world: &World, (kind, text): (CheckKind, &str), (asked, real): (u
     let net = world.net_also(deadlines, &[(asked, real)]);
     let known = checks::known(&net);
     let target = Target::new(text).expect("a target");
-    let job = Job { target, depth: Depth::Light, resolver: Some(world.resolver()), control: None };
+    let job =
+        Job { target, depth: Depth::Light, resolver: Some(world.resolver()), control: None, diagnosis: None };
     known[&kind].run(job).await.expect("it ran")
 }
 
@@ -334,7 +335,13 @@ async fn an_endpoint_is_never_measured_by_another_check() {
     let known = checks::known(&net);
     let target = Target::new("tor://far.test:9001").expect("a target");
     for kind in [CheckKind::Openvpn, CheckKind::Wireguard, CheckKind::Proxy, CheckKind::Quic] {
-        let job = Job { target: target.clone(), depth: Depth::Light, resolver: None, control: None };
+        let job = Job {
+            target: target.clone(),
+            depth: Depth::Light,
+            resolver: None,
+            control: None,
+            diagnosis: None,
+        };
         assert!(Arc::clone(&known[&kind]).run(job).await.is_err(), "{kind}");
     }
 }
