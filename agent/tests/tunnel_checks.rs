@@ -3,7 +3,7 @@
 
 mod support;
 
-use faultline_agent::checks::{self, Job, Outcome};
+use faultline_agent::checks::{self, Diagnosis, Job, Outcome};
 use faultline_agent::net::Deadlines;
 use faultline_model::{
     CheckKind, Depth, Engine, Fact, Failure, Layer, Observation, Target, TunnelFact, TunnelStage,
@@ -27,8 +27,13 @@ async fn check(world: &World, (kind, text): (CheckKind, &str), (asked, real): (u
     let net = world.net_also(deadlines, &[(asked, real)]);
     let known = checks::known(&net);
     let target = Target::new(text).expect("a target");
-    let job =
-        Job { target, depth: Depth::Light, resolver: Some(world.resolver()), control: None, diagnosis: None };
+    let job = Job {
+        target,
+        depth: Depth::Light,
+        resolver: Some(world.resolver()),
+        control: None,
+        diagnosis: Diagnosis::default(),
+    };
     known[&kind].run(job).await.expect("it ran")
 }
 
@@ -340,7 +345,7 @@ async fn an_endpoint_is_never_measured_by_another_check() {
             depth: Depth::Light,
             resolver: None,
             control: None,
-            diagnosis: None,
+            diagnosis: Diagnosis::default(),
         };
         assert!(Arc::clone(&known[&kind]).run(job).await.is_err(), "{kind}");
     }
