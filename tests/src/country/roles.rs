@@ -20,7 +20,7 @@ pub enum Role {
     /// A provider's resolver.
     Resolver(resolver::Config),
     /// All sites and public resolvers.
-    World(world::Config),
+    World(Box<world::Config>),
 }
 
 /// Why a part does not play its role.
@@ -70,7 +70,7 @@ pub fn play() -> Result<(), RoleError> {
             resolver::serve(config, standing).await.map_err(|e| RoleError::Serve("resolver", e))
         }),
         Role::World(config) => runtime()?.block_on(async {
-            let world = world::World::open(config, standing).await.map_err(RoleError::World)?;
+            let world = world::World::open(*config, standing).await.map_err(RoleError::World)?;
             say_ready().map_err(talk)?;
             world.serve().await.map_err(RoleError::World)
         }),

@@ -7,11 +7,11 @@
 mod divert;
 mod flow;
 mod forge;
-mod hello;
+pub mod hello;
 mod judge;
 mod pace;
 mod packet;
-mod request;
+pub mod request;
 
 use super::addresses::{Prefix, six};
 use super::scenario::Line;

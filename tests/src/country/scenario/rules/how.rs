@@ -21,11 +21,15 @@ pub(super) fn how(notes: &mut Notes<'_>, scenario: &Scenario, raw: &raw::Rule) -
         HowName::AddressRefuse => How::AddressRefuse,
         HowName::SniReset => How::SniReset,
         HowName::SniDrop => How::SniDrop,
+        HowName::SniClose => How::SniClose,
         HowName::HttpReset => How::HttpReset,
+        HowName::HttpDrop => How::HttpDrop,
+        HowName::HttpClose => How::HttpClose,
         HowName::HttpBlockpage => How::HttpBlockpage(
             raw.page.as_ref().map_or_else(|| BLOCK_PAGE.to_owned(), |p| p.get_ref().clone()),
         ),
         HowName::QuicDrop => How::QuicDrop,
+        HowName::Ipv6Drop => How::Ipv6Drop,
         HowName::Throttle => {
             let given = rate(notes, raw.rate_kbit_s.as_ref());
             How::Throttle(needed(notes, raw, "rate_kbit_s", given)?)
