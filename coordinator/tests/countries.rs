@@ -108,7 +108,10 @@ async fn export_and_replay(server: &Server, dir: &Path, arguments: &[&str]) -> a
         "{exported}"
     );
     for line in std::fs::read_to_string(out.join("ooni.jsonl"))?.lines() {
-        assert!(matches!(faultline_analysis::ooni::read(line.as_bytes())?, Reading::Measurements(_)), "{line}");
+        assert!(
+            matches!(faultline_analysis::ooni::read(line.as_bytes())?, Reading::Measurements(_)),
+            "{line}"
+        );
         assert!(line.contains(r#""probe_cc":"XW""#) && line.contains(r#""probe_ip":"127.0.0.1""#), "{line}");
     }
     assert!(exported["ooni"].as_u64() > Some(30), "volunteers' measurements: {exported}");

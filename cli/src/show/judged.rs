@@ -73,7 +73,9 @@ fn step_text(step: &Observation) -> String {
     let what = match (&step.failure, &step.fact) {
         (Some(failure), _) => failure.to_string(),
         (None, Fact::Http(page)) => format!("status {}", page.status),
-        (None, Fact::Dns(answer)) => answer.addresses.first().map_or("nothing".to_owned(), ToString::to_string),
+        (None, Fact::Dns(answer)) => {
+            answer.addresses.first().map_or("nothing".to_owned(), ToString::to_string)
+        }
         (None, _) => "passed".to_owned(),
     };
     let name = match &step.fact {
@@ -84,7 +86,8 @@ fn step_text(step: &Observation) -> String {
     };
     let engine = if step.engine == Engine::System { "" } else { step.engine.as_str() };
     let peer = step.peer.map(|peer| format!(" at {peer}")).unwrap_or_default();
-    let text = format!("{engine} {} {what}{name}{peer} after {} ms", step.layer.as_str(), step.took.as_millis());
+    let text =
+        format!("{engine} {} {what}{name}{peer} after {} ms", step.layer.as_str(), step.took.as_millis());
     text.trim_start().to_owned()
 }
 
