@@ -4,6 +4,7 @@ use crate::checks::Checks;
 use crate::policy::terms::local_zone;
 use crate::policy::{Allowance, Ledger, Policy, Purse, Terms};
 use crate::runner::{self, Order};
+use crate::scrub::Own;
 use crate::spool::{Bounds, Spool, SpoolError, SpoolHandle};
 use crate::state::{AgentRecord, BudgetChoice, Home, StateError};
 use crate::status::{BudgetReport, Report, Status, TermsReport};
@@ -46,6 +47,8 @@ pub struct Agent {
     pub spool: SpoolHandle,
     /// What is told about it all.
     pub status: Status,
+    /// What is known of the line's own addresses, in memory only.
+    pub own: Arc<Own>,
     /// The coordinator is there again: whoever waits before trying again may try now.
     pub reconnected: Notify,
     /// The terms changed, so that what was announced to the coordinator is not true any more.
@@ -75,11 +78,18 @@ impl Agent {
             record,
             spool: SpoolHandle::new(spool),
             status: Status::default(),
+            own: Arc::default(),
             reconnected: Notify::new(),
             terms_changed: Notify::new(),
             policy: Mutex::new(policy),
             ledger: LedgerFile::default(),
         })
+    }
+
+    /// Shares what the checks' network learns of the line's own addresses.
+    #[must_use]
+    pub fn knowing(self, own: Arc<Own>) -> Self {
+        Self { own, ..self }
     }
 
     /// Returns the policy. The lock is never held across an await.

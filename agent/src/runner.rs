@@ -216,6 +216,11 @@ async fn work(agent: Arc<Agent>, check: Arc<dyn Check>, order: Assignment) {
                 parent: None,
                 observations,
             };
+            let Some(measurement) = agent.own.scrubber().scrub(measurement) else {
+                tracing::warn!("a measurement could not be scrubbed and is not kept");
+                agent.status.not_run("not_scrubbed");
+                return;
+            };
             let message = measurement_to_wire(&measurement);
             // Its own bytes, and those of the request and the receipt around it.
             let upload = message.encoded_len() as u64 + 300;

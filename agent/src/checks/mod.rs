@@ -1,11 +1,16 @@
 //! The checks that this agent knows. A new kind is a folder here and a line in [`known`].
 
+mod openvpn;
 mod page;
+mod proxy;
 mod quic;
 mod steps;
 mod throughput;
+mod tor;
+mod tunnel;
 mod way;
 mod web;
+mod wireguard;
 
 use crate::net::Net;
 use faultline_model::{CheckKind, Depth, Observation, ResolverSpec, Target};
@@ -13,9 +18,13 @@ use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use openvpn::OpenvpnCheck;
+pub use proxy::ProxyCheck;
 pub use quic::QuicCheck;
 pub use throughput::{SIDE_BODY_BYTES, ThroughputCheck};
+pub use tor::TorCheck;
 pub use web::WebCheck;
+pub use wireguard::WireguardCheck;
 
 /// What a check is told.
 #[derive(Clone, Debug)]
@@ -54,6 +63,12 @@ pub enum NotRun {
     /// The list names nothing to compare a download with.
     #[error("nothing is named to compare the download with")]
     NoControl,
+    /// obfs4 is spoken by its own program.
+    #[error("neither obfs4proxy nor lyrebird is installed; on Debian: apt-get install obfs4proxy")]
+    NoTransportProgram,
+    /// The transport's program does not do its part.
+    #[error("the transport's program does not start or does not say where it listens")]
+    TransportFailed,
 }
 
 impl NotRun {
@@ -65,6 +80,8 @@ impl NotRun {
             Self::ClockJumped => "clock_jumped",
             Self::NotApplicable => "not_applicable",
             Self::NoControl => "no_throughput_control",
+            Self::NoTransportProgram => "no_transport_program",
+            Self::TransportFailed => "transport_failed",
         }
     }
 }
@@ -84,5 +101,16 @@ pub fn known(net: &Arc<Net>) -> Checks {
     let web: Arc<dyn Check> = Arc::new(WebCheck::new(Arc::clone(net)));
     let quic: Arc<dyn Check> = Arc::new(QuicCheck::new(Arc::clone(net)));
     let throughput: Arc<dyn Check> = Arc::new(ThroughputCheck::new(Arc::clone(net)));
-    Checks::from([(CheckKind::Web, web), (CheckKind::Quic, quic), (CheckKind::Throughput, throughput)])
+    let checks = [
+        // A provider's interface is visited like any page.
+        (CheckKind::VpnApi, Arc::clone(&web)),
+        (CheckKind::Web, web),
+        (CheckKind::Quic, quic),
+        (CheckKind::Throughput, throughput),
+        (CheckKind::Openvpn, Arc::new(OpenvpnCheck::new(Arc::clone(net)))),
+        (CheckKind::Wireguard, Arc::new(WireguardCheck::new(Arc::clone(net)))),
+        (CheckKind::Tor, Arc::new(TorCheck::new(Arc::clone(net)))),
+        (CheckKind::Proxy, Arc::new(ProxyCheck::new(Arc::clone(net)))),
+    ];
+    Checks::from(checks)
 }

@@ -50,11 +50,20 @@ impl<'a> Path<'a> {
     /// Asks the system's resolver and chooses one address that may be connected to, IPv4 first: it is the family that
     /// every vantage point has, so that all of them compare the same thing.
     pub(super) async fn resolve(&self, place: Place, host: &str, port: u16) -> Option<IpAddr> {
+        self.resolve_for(place, (host, port), Purpose::Site).await
+    }
+
+    /// Does the same for other ports than those of sites.
+    pub(super) async fn resolve_for(
+        &self,
+        place: Place,
+        (host, port): (&str, u16),
+        purpose: Purpose,
+    ) -> Option<IpAddr> {
         let begun = self.begin(place, Layer::Dns, None);
         begun.see(Fact::Dns(DnsAnswer { hostname: host.to_owned(), ..DnsAnswer::default() }));
         let (addresses, mut failure) = split(dns::resolve_system(self.session, host).await);
-        let permitted =
-            |address: &&IpAddr| self.session.permits(SocketAddr::new(**address, port), Purpose::Site);
+        let permitted = |address: &&IpAddr| self.session.permits(SocketAddr::new(**address, port), purpose);
         let mut usable: Vec<IpAddr> = addresses.iter().filter(permitted).copied().collect();
         usable.sort_by_key(IpAddr::is_ipv6);
         if usable.is_empty() && failure.is_none() {

@@ -46,6 +46,9 @@ pub(super) async fn execute(arguments: &Check) -> Result<(), Failed> {
         parent: None,
         observations: outcome.observations,
     };
+    // What is printed may be handed on.
+    let measurement =
+        net.own().scrubber().scrub(measurement).context("the measurement cannot be scrubbed")?;
     if arguments.json {
         say(format_args!("{}", serde_json::to_string(&measurement)?));
     } else {

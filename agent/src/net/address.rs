@@ -4,6 +4,7 @@
 //! carries an IPv4 address (NAT64, 6to4, Teredo) is judged by both.
 
 use super::local::LocalNetworks;
+use faultline_model::is_denied_port;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// What a socket is opened for; each purpose has its own ports.
@@ -15,6 +16,8 @@ pub enum Purpose {
     PublicResolver,
     /// The system's own resolver, which usually stands in the volunteer's network: port 53.
     SystemResolver,
+    /// The far end of a circumvention check: the port that the signed list names for it, unless nobody may touch it.
+    Endpoint(u16),
 }
 
 /// Why an address is denied.
@@ -57,10 +60,18 @@ impl AddressPolicy {
     /// # Errors
     /// Names the rule that the address or the port breaks.
     pub fn permit(&self, peer: SocketAddr, purpose: Purpose) -> Result<SocketAddr, Denied> {
+        let named;
         let ports: &[u16] = match purpose {
             Purpose::Site => &[80, 443],
             Purpose::PublicResolver => &[53, 443],
             Purpose::SystemResolver => &[53],
+            Purpose::Endpoint(port) => {
+                if is_denied_port(port) {
+                    return Err(Denied::Port(port));
+                }
+                named = [port];
+                &named
+            }
         };
         if let Some(map) = &self.test_ports
             && is_test_loopback(peer.ip())

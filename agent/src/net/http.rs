@@ -3,6 +3,7 @@
 use super::Timeline;
 use super::meter::Ending;
 use super::tasks::{EndTasks, Tasks};
+use crate::scrub::Scrubber;
 use bytes::Bytes;
 use faultline_model::Failure;
 use http::header::{ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, HOST, USER_AGENT};
@@ -11,6 +12,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
@@ -108,6 +110,14 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// Takes the volunteer out of the body, before anything is made of it. The head stays: a redirect is followed as it
+    /// came, and facts are scrubbed before they are kept.
+    pub fn scrub_body(&mut self, scrubber: &Scrubber) {
+        if let Cow::Owned(scrubbed) = scrubber.scrub_bytes(&self.body) {
+            self.body = scrubbed;
+        }
+    }
+
     /// Takes the answer's head.
     pub(super) fn take_head(&mut self, status: StatusCode, headers: HeaderMap) {
         self.timeline.head(Instant::now());

@@ -13,6 +13,7 @@ const WIDEST_V6: u32 = 48;
 pub struct LocalNetworks {
     v4: Vec<(u32, u32)>,
     v6: Vec<(u128, u128)>,
+    own: Vec<IpAddr>,
 }
 
 impl std::fmt::Debug for LocalNetworks {
@@ -49,6 +50,12 @@ impl LocalNetworks {
         }
     }
 
+    /// Returns the addresses of the machine's own interfaces.
+    #[must_use]
+    pub fn own(&self) -> &[IpAddr] {
+        &self.own
+    }
+
     /// `Iface Destination Gateway Flags RefCnt Use Metric Mask ...`, numbers in the machine's byte order.
     fn add_route(&mut self, line: &str) {
         let columns: Vec<&str> = line.split_whitespace().collect();
@@ -72,6 +79,7 @@ impl LocalNetworks {
                 && let Some(address) = last
             {
                 self.v4.push((address.to_bits(), u32::MAX));
+                self.own.push(address.into());
             }
         }
     }
@@ -83,6 +91,7 @@ impl LocalNetworks {
         let length = columns.get(2).and_then(|text| u32::from_str_radix(text, 16).ok());
         let (Some(address), Some(length)) = (address, length) else { return };
         self.v6.push((address, u128::MAX));
+        self.own.push(Ipv6Addr::from_bits(address).into());
         if (WIDEST_V6..=128).contains(&length) {
             let mask = u128::MAX << (128 - length);
             self.v6.push((address & mask, mask));

@@ -6,8 +6,10 @@
 //! Every step has a deadline and fails with exactly one [`Failure`].
 
 mod address;
+mod datagrams;
 pub mod dns;
 mod failure;
+mod greeting;
 pub mod http;
 mod local;
 mod meter;
@@ -17,11 +19,14 @@ mod timeline;
 pub mod tls;
 
 pub use address::{AddressPolicy, Denied, Purpose, is_public};
+pub use datagrams::Datagrams;
 pub use failure::{failure_of_io, failure_of_tls};
+pub use greeting::{Greeting, greet};
 pub use local::LocalNetworks;
 pub use meter::{Ending, Meter, Metered};
 pub use timeline::Timeline;
 
+use crate::scrub::{Own, Scrubber};
 use dns::SystemResolvers;
 use faultline_model::Failure;
 use rustls_pki_types::CertificateDer;
@@ -45,13 +50,15 @@ pub struct Deadlines {
     pub http: Duration,
     /// A QUIC handshake.
     pub quic: Duration,
+    /// The handshake of a circumvention protocol.
+    pub tunnel: Duration,
 }
 
 impl Default for Deadlines {
     /// The field's own: the same step fails after the same time in everybody's data.
     fn default() -> Self {
         let ten = Duration::from_secs(10);
-        Self { dns: Duration::from_secs(4), tcp: ten, tls: ten, http: ten, quic: ten }
+        Self { dns: Duration::from_secs(4), tcp: ten, tls: ten, http: ten, quic: ten, tunnel: ten }
     }
 }
 
@@ -73,6 +80,7 @@ pub struct Net {
     trust: Trust,
     resolvers: SystemResolvers,
     deadlines: Deadlines,
+    own: Arc<Own>,
 }
 
 impl Net {
@@ -82,7 +90,13 @@ impl Net {
     /// Refuses roots that are no certificates.
     pub fn new(roots: &Roots) -> Result<Self, TlsSetupError> {
         let (trust, deadlines) = (Trust::new(roots)?, Deadlines::default());
-        Ok(Self { fixed_policy: None, trust, resolvers: SystemResolvers::File, deadlines })
+        Ok(Self {
+            fixed_policy: None,
+            trust,
+            resolvers: SystemResolvers::File,
+            deadlines,
+            own: Arc::default(),
+        })
     }
 
     /// Makes a network with given rules and system resolvers, as tests need.
@@ -96,7 +110,7 @@ impl Net {
     ) -> Result<Self, TlsSetupError> {
         let resolvers = SystemResolvers::Fixed(resolvers);
         let (trust, deadlines) = (Trust::new(roots)?, Deadlines::default());
-        Ok(Self { fixed_policy: Some(policy), trust, resolvers, deadlines })
+        Ok(Self { fixed_policy: Some(policy), trust, resolvers, deadlines, own: Arc::default() })
     }
 
     /// Replaces the deadlines, so that a test of silence need not last.
@@ -106,11 +120,20 @@ impl Net {
         self
     }
 
+    /// Returns what is known of the line's own addresses.
+    #[must_use]
+    pub fn own(&self) -> Arc<Own> {
+        Arc::clone(&self.own)
+    }
+
     /// Opens one check's view of the network.
     #[must_use]
     pub fn session(self: &Arc<Self>) -> Session {
-        let policy = self.fixed_policy.clone();
-        let policy = policy.unwrap_or_else(|| AddressPolicy::new(LocalNetworks::read()));
+        let policy = self.fixed_policy.clone().unwrap_or_else(|| {
+            let local = LocalNetworks::read();
+            self.own.local(local.own().to_vec());
+            AddressPolicy::new(local)
+        });
         Session { net: Arc::clone(self), policy, meter: Arc::new(Meter::default()) }
     }
 }
@@ -128,6 +151,12 @@ impl Session {
     #[must_use]
     pub fn permits(&self, peer: SocketAddr, purpose: Purpose) -> bool {
         self.policy.permit(peer, purpose).is_ok()
+    }
+
+    /// Returns what takes the volunteer out of foreign bytes.
+    #[must_use]
+    pub fn scrubber(&self) -> Arc<Scrubber> {
+        self.net.own.scrubber()
     }
 
     /// Returns about how many bytes went over the wire so far.

@@ -7,7 +7,9 @@ use faultline_model::{Failure, TlsFact};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs as provider;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, client::Resumption};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme, client::Resumption,
+};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::TcpStream;
@@ -91,16 +93,20 @@ pub async fn handshake(
     let (config, seen) = session.trust().recording();
     let ended =
         within(session.deadlines().tls, TlsConnector::from(Arc::new(config)).connect(name, stream)).await;
+    recorded(&mut fact, &seen, ended.as_ref().ok().map(|stream| stream.get_ref().1));
+    (fact, ended)
+}
+
+/// Completes a fact with what was seen, and with what was agreed on if the handshake ended well.
+pub(super) fn recorded(fact: &mut TlsFact, seen: &SharedSeen, connection: Option<&ClientConnection>) {
     let seen = seen.take();
     fact.certificate_sha256 = seen.sha256;
     fact.certificate_issuer = seen.issuer;
-    if let Ok(stream) = &ended {
-        let connection = stream.get_ref().1;
+    if let Some(connection) = connection {
         fact.version =
             connection.protocol_version().and_then(|v| v.as_str()).unwrap_or_default().replace("v1_", "v1.");
         fact.alpn = String::from_utf8_lossy(connection.alpn_protocol().unwrap_or_default()).into_owned();
     }
-    (fact, ended)
 }
 
 /// What was seen of a certificate, and why it was not believed.

@@ -140,6 +140,9 @@ impl Stream<'_> {
                     tracing::info!("connected to the coordinator");
                 }
                 agent.reconnected.notify_one();
+                if let Ok(address) = welcome.seen_address.parse() {
+                    agent.own.seen_as(address);
+                }
                 let seconds = welcome.beat_interval_s.clamp(*INTERVALS.start(), *INTERVALS.end());
                 return Some(Duration::from_secs(seconds.into()));
             }

@@ -1,6 +1,7 @@
 //! What the country's first process does with its job.
 
 use super::cases::{Case, CaseOptions, visit_all};
+use super::endpoints::measure;
 use super::inside::Country;
 use super::launch::{Job, LaunchError, Place, Report, Task};
 use super::progress::sentence;
@@ -32,6 +33,7 @@ pub async fn enter(job: Job, stop: CancellationToken, send: &mut Send<'_>) -> Re
     match job.task {
         Task::Run(options) => run(Run::new(country, options)?, stop, send).await,
         Task::Case(_) => Ok(ExitCode::SUCCESS),
+        Task::Endpoints { agent, quiet } => endpoints(country, &agent, quiet, &stop, send).await,
         Task::Shell { place, command } => shell(country, &place, &command, stop).await,
     }
 }
@@ -74,6 +76,23 @@ async fn case(
     };
     send(&Report::Result(serde_json::to_value(seen).context("writing what was seen")?))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs every circumvention check everywhere and prints the table.
+async fn endpoints(
+    mut country: Country,
+    agent: &Path,
+    quiet: bool,
+    stop: &CancellationToken,
+    send: &mut Send<'_>,
+) -> Result<ExitCode> {
+    let table = measure(&mut country, agent, stop, quiet).await?;
+    if !quiet {
+        println!("{table}");
+    }
+    send(&Report::Result(serde_json::to_value(&table).context("writing the table")?))?;
+    let (right, all) = table.score();
+    Ok(if right == all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Runs a command, or a shell, somewhere in the country while the timeline runs.

@@ -119,6 +119,18 @@ impl Country {
         netns::command_with_resolver(netns::COORDINATOR, &self.resolv_conf(netns::OUTSIDE), program)
     }
 
+    /// Returns a command that runs a program among the sites outside the country.
+    #[must_use]
+    pub fn as_world(&self, program: &Path) -> Command {
+        netns::command_with_resolver(netns::OUTSIDE, &self.resolv_conf(netns::OUTSIDE), program)
+    }
+
+    /// Returns the authority of the world's certificates.
+    #[must_use]
+    pub const fn authority(&self) -> &AuthorityPem {
+        &self.authority
+    }
+
     /// Returns the `country` binary.
     #[must_use]
     pub fn program(&self) -> &Path {

@@ -70,6 +70,13 @@ pub enum Task {
     Run(RunOptions),
     /// Run the checks of a case file.
     Case(CaseOptions),
+    /// Run every circumvention check from everywhere, once.
+    Endpoints {
+        /// The agent's program.
+        agent: PathBuf,
+        /// Says nothing but errors.
+        quiet: bool,
+    },
     /// Give somebody a shell, or run a command.
     Shell {
         /// Where.

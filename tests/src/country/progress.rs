@@ -1,5 +1,6 @@
 //! What people read while a country runs: what happens in it, and what Faultline says about it.
 
+use super::middlebox::Signature;
 use super::scenario::{How, Rule, Scenario, Who, Whom};
 use super::timeline::now_ms;
 use faultline_model::Access;
@@ -145,6 +146,9 @@ pub fn sentence(scenario: &Scenario, rule: &Rule) -> String {
         How::Ipv6Drop => "IPv6 vanishes".to_owned(),
         How::HttpBlockpage(_) => "HTTP answered with a block page".to_owned(),
         How::QuicDrop => "QUIC vanishes".to_owned(),
+        How::Protocol(Signature::OpenvpnDrop) => "OpenVPN over UDP vanishes".to_owned(),
+        How::Protocol(Signature::OpenvpnReset) => "OpenVPN over TCP is reset".to_owned(),
+        How::Protocol(Signature::WireguardDrop) => "WireGuard vanishes".to_owned(),
         How::Throttle(rate) => format!("slowed to {rate} kbit/s"),
         How::Congestion(line) => {
             let (delay, loss) = (line.delay_ms, line.loss_percent);

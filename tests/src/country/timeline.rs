@@ -4,6 +4,7 @@
 //! A part gets its orders as one JSON line on standard input, once the start is known.
 
 use super::addresses::Prefix;
+use super::middlebox::Signature;
 use super::scenario::{How, Line, Rule, Scenario, Who, Whom, is_under};
 use faultline_model::{Asn, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -51,6 +52,8 @@ pub enum Act {
     QuicDrop,
     /// Packets of IPv6 vanish.
     SixDrop,
+    /// What bears the signature vanishes or is reset.
+    Protocol(Signature),
     /// Each direction of a connection carries so many kilobits a second.
     Throttle(u32),
     /// Packets are delayed and lost.
@@ -172,6 +175,7 @@ fn act(rule: &Rule) -> Option<Act> {
         How::HttpBlockpage(page) => Act::HostPage(page.clone()),
         How::QuicDrop => Act::QuicDrop,
         How::Ipv6Drop => Act::SixDrop,
+        How::Protocol(signature) => Act::Protocol(*signature),
         How::Throttle(rate) => Act::Throttle(*rate),
         How::Congestion(line) => Act::Congest(*line),
         How::BadCertificate(Some(address)) => Act::Impostor(*address),

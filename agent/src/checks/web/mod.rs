@@ -164,7 +164,9 @@ impl Run<'_> {
     {
         let deadline = self.path.session.deadlines().http;
         let ask = Ask::page(url, page::body_limit(self.job.depth));
-        exchange(stream, (is_h2, ending), ask, deadline).await
+        let (mut reply, ended) = exchange(stream, (is_h2, ending), ask, deadline).await;
+        reply.scrub_body(&self.path.session.scrubber());
+        (reply, ended)
     }
 
     /// Records an HTTP exchange and finds where it leads.

@@ -52,8 +52,8 @@ impl ControlFact {
     /// Reads a control's measurement as of its own moment.
     #[must_use]
     pub fn of(measurement: &Measurement) -> Self {
-        let fingerprints = Fingerprints::built_in();
-        let evidence = Evidence::read(measurement, &fingerprints);
+        let fingerprints = Fingerprints::shared();
+        let evidence = Evidence::read(measurement, fingerprints);
         let mut addresses = BTreeSet::new();
         let mut http_status = 0;
         for step in &measurement.observations {

@@ -6,6 +6,7 @@ mod probes;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand};
 use faultline_tests::country::launch::{self, Inner, Job, Line, Place, Report, RunOptions, Stopper, Task};
+use faultline_tests::country::programs::Programs;
 use faultline_tests::country::scenario::Scenario;
 use faultline_tests::country::score::{RunResult, score};
 use faultline_tests::country::{enter, relay, roles};
@@ -101,6 +102,10 @@ struct RunArgs {
     /// Seeds the random moments instead of the scenario's seed.
     #[arg(long)]
     seed: Option<u64>,
+    /// Instead of the timeline: every circumvention check against the scenario's endpoints, once from each provider
+    /// and each control, as a table.
+    #[arg(long)]
+    endpoints: bool,
     /// Keeps folders and logs of all programs here instead of in memory.
     #[arg(long, value_name = "DIR")]
     work: Option<PathBuf>,
@@ -196,6 +201,9 @@ fn run_scenario(args: RunArgs) -> Result<ExitCode> {
     }
     let program = program()?;
     let beside = program.parent().unwrap_or(Path::new(".")).to_owned();
+    if args.endpoints {
+        return run_endpoints(&args, &beside);
+    }
     let listener = launch::listen(args.http)?;
     let options = RunOptions {
         programs: launch::absolute(&args.programs.unwrap_or(beside)),
@@ -218,6 +226,22 @@ fn run_scenario(args: RunArgs) -> Result<ExitCode> {
         };
         if let Some(file) = file {
             written = write(file, &document).and(std::mem::replace(&mut written, Ok(())));
+        }
+    })?;
+    written?;
+    Ok(exit_code(status))
+}
+
+/// Runs the circumvention checks instead of the timeline.
+fn run_endpoints(args: &RunArgs, beside: &Path) -> Result<ExitCode> {
+    let folder = launch::absolute(args.programs.as_deref().unwrap_or(beside));
+    let agent = Programs::find(&folder)?.agent;
+    let inner = Inner::start(&job(&args.file, Task::Endpoints { agent, quiet: args.quiet })?, None)?;
+    end_on_signal(inner.stopper()?, Stopper::stop)?;
+    let mut written = Ok(());
+    let status = inner.wait(|report| {
+        if let (Report::Result(document), Some(file)) = (report, args.json.as_deref()) {
+            written = write(file, &document);
         }
     })?;
     written?;

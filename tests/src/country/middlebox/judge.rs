@@ -4,6 +4,7 @@ use super::divert::Diversions;
 use super::flow::{FlowKey, Flows, Named};
 use super::forge::Way;
 use super::packet::{ACK, Carries, Packet, SYN};
+use super::protocol::Signature;
 use crate::country::addresses::Prefix;
 use crate::country::scenario::Line;
 use crate::country::timeline::{Act, Order};
@@ -126,6 +127,14 @@ impl Judge {
                 Act::Drop => return Some(Decision::Drop),
                 Act::SixDrop if view.packet.six => return Some(Decision::Drop),
                 Act::QuicDrop if is_quic => return Some(Decision::Drop),
+                Act::Protocol(signature) if view.outward && signature.is_in(view.packet) => {
+                    let is_reset = signature == Signature::OpenvpnReset;
+                    return Some(if is_reset {
+                        Decision::Inject(view.packet.resets())
+                    } else {
+                        Decision::Drop
+                    });
+                }
                 Act::Refuse if view.outward => {
                     let refusal = view.packet.refusal();
                     return Some(refusal.map_or(Decision::Drop, |packet| Decision::Inject(vec![packet])));

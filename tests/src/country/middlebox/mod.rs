@@ -11,7 +11,10 @@ pub mod hello;
 mod judge;
 mod pace;
 mod packet;
+mod protocol;
 pub mod request;
+
+pub use protocol::Signature;
 
 use super::addresses::{Prefix, six};
 use super::scenario::Line;

@@ -5,6 +5,7 @@
 //! meets a dangling name.
 
 mod check;
+mod endpoints;
 mod expected;
 mod raw;
 mod rule;
@@ -20,6 +21,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use endpoints::Endpoint;
 pub use rule::{How, Rule, Seat, Who, Whom};
 pub use site::{Certificate, Content, Serves, Site};
 
@@ -60,6 +62,8 @@ pub struct Scenario {
     pub controls: Vec<Control>,
     /// All sites, outside and inside.
     pub sites: Vec<Site>,
+    /// The far ends of circumvention checks.
+    pub endpoints: Vec<Endpoint>,
     /// Public hosts in providers' networks, which controls look at from outside.
     pub landmarks: Vec<Landmark>,
     /// What the censor does.

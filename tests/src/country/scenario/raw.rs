@@ -35,6 +35,8 @@ pub(super) struct File {
     #[serde(default)]
     pub site: Vec<Site>,
     #[serde(default)]
+    pub endpoint: Vec<Endpoint>,
+    #[serde(default)]
     pub rule: Vec<Rule>,
     pub expect: Option<Vec<Expect>>,
     #[serde(default)]
@@ -126,6 +128,15 @@ pub(super) struct Site {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct Endpoint {
+    pub kind: Spanned<String>,
+    pub host: Spanned<String>,
+    pub port: Option<u16>,
+    pub to: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Rule {
     pub who: Spanned<Texts>,
     pub whom: Option<Spanned<Texts>>,
@@ -158,6 +169,9 @@ pub(super) enum HowName {
     HttpBlockpage,
     QuicDrop,
     Ipv6Drop,
+    OpenvpnDrop,
+    OpenvpnReset,
+    WireguardDrop,
     Throttle,
     Congestion,
     BadCertificate,

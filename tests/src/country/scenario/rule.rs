@@ -1,6 +1,7 @@
 //! What a rule is: somebody does something to something for a while.
 
 use super::Line;
+use crate::country::middlebox::Signature;
 use faultline_model::{Access, Asn};
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -97,6 +98,8 @@ pub enum How {
     QuicDrop,
     /// Packets of IPv6 to and from the addresses vanish.
     Ipv6Drop,
+    /// The handshakes of a circumvention protocol are told by their signature.
+    Protocol(Signature),
     /// Each direction of each connection carries so many kilobits a second.
     Throttle(u32),
     /// Packets are delayed and lost.

@@ -81,6 +81,7 @@ pub(super) fn sites(notes: &mut Notes<'_>, scenario: &mut Scenario, file: &raw::
             scenario.sites.push(plain(host, address, content, (false, inside)));
         }
     }
+    super::endpoints::endpoints(notes, scenario, file, &mut pools.outside);
     for listed in scenario.list.targets.clone() {
         let host = listed.target.host();
         if scenario.sites.iter().all(|site| site.host != host) {
@@ -98,7 +99,7 @@ pub(super) fn sites(notes: &mut Notes<'_>, scenario: &mut Scenario, file: &raw::
 }
 
 /// Makes a site with nothing odd about it.
-const fn plain(
+pub(super) const fn plain(
     host: String,
     address: Ipv4Addr,
     content: Content,
