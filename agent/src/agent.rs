@@ -1,6 +1,7 @@
 //! What the running agent's services share, and how they are put together.
 
 use crate::checks::Checks;
+use crate::latest::Latest;
 use crate::policy::terms::local_zone;
 use crate::policy::{Allowance, Ledger, Policy, Purse, Terms};
 use crate::runner::{self, Order};
@@ -51,6 +52,8 @@ pub struct Agent {
     pub own: Arc<Own>,
     /// The coordinator is there again: whoever waits before trying again may try now.
     pub reconnected: Notify,
+    /// What a diagnosis would explain.
+    pub latest: Latest,
     /// The terms changed, so that what was announced to the coordinator is not true any more.
     pub terms_changed: Notify,
     policy: Mutex<Policy>,
@@ -80,6 +83,7 @@ impl Agent {
             status: Status::default(),
             own: Arc::default(),
             reconnected: Notify::new(),
+            latest: Latest::default(),
             terms_changed: Notify::new(),
             policy: Mutex::new(policy),
             ledger: LedgerFile::default(),

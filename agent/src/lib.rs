@@ -7,6 +7,7 @@ pub mod agent;
 pub mod checks;
 pub mod commands;
 pub mod consent;
+pub mod latest;
 pub mod net;
 pub mod policy;
 pub mod runner;

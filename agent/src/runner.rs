@@ -194,10 +194,16 @@ struct Assignment {
 async fn work(agent: Arc<Agent>, check: Arc<dyn Check>, order: Assignment) {
     agent.save_ledger().await;
     let Assignment { kind, target, depth, token, grant } = order;
+    let parent = if kind == CheckKind::Diagnose { agent.latest.of(&target) } else { None };
+    if kind == CheckKind::Diagnose && parent.is_none() {
+        agent.status.not_run(NotRun::NothingToDiagnose.reason());
+        return;
+    }
     let why = if token.is_some() { Why::Confirmation } else { Why::Routine };
     let (started_at, clock) = (now(), Instant::now());
     let (resolver, control) = (grant.resolver.clone(), grant.control.clone());
-    let job = Job { target: target.clone(), depth, resolver, control };
+    let diagnosis = grant.diagnosis.clone();
+    let job = Job { target: target.clone(), depth, resolver, control, diagnosis };
     let ended = AssertUnwindSafe(check.run(job)).catch_unwind().await.unwrap_or(Err(NotRun::Panicked));
     let duration = clock.elapsed();
     let ended = ended.and_then(|outcome| believe_clock(started_at.unix_ms(), duration, outcome));
@@ -213,7 +219,7 @@ async fn work(agent: Arc<Agent>, check: Arc<dyn Check>, order: Assignment) {
                 list_version: grant.list_version,
                 started_at,
                 duration,
-                parent: None,
+                parent,
                 observations,
             };
             let Some(measurement) = agent.own.scrubber().scrub(measurement) else {
@@ -221,6 +227,9 @@ async fn work(agent: Arc<Agent>, check: Arc<dyn Check>, order: Assignment) {
                 agent.status.not_run("not_scrubbed");
                 return;
             };
+            if kind == CheckKind::Web {
+                agent.latest.note(&measurement);
+            }
             let message = measurement_to_wire(&measurement);
             // Its own bytes, and those of the request and the receipt around it.
             let upload = message.encoded_len() as u64 + 300;

@@ -4,6 +4,7 @@ use crate::counters::Counters;
 use crate::countries::Countries;
 use crate::fleet::Fleet;
 use crate::lists::Lists;
+use crate::networks::Networks;
 use crate::pipeline::{Confirmations, View};
 use crate::store::{Archive, PresenceEvent, Registry};
 use faultline_analysis::judge::Fingerprints;
@@ -24,6 +25,8 @@ pub(crate) struct Coordinator {
     pub(crate) lists: Lists,
     pub(crate) countries: Countries,
     pub(crate) baseline: Baseline,
+    /// Names the networks of the routers on measured paths.
+    pub(crate) networks: Option<Arc<Networks>>,
     /// By what block pages and forged answers are known.
     pub(crate) fingerprints: Fingerprints,
     pub(crate) authority: CertificateAuthority,
@@ -52,6 +55,7 @@ pub(crate) struct Parts {
     pub(crate) lists: Lists,
     pub(crate) countries: Countries,
     pub(crate) baseline: Baseline,
+    pub(crate) networks: Option<Arc<Networks>>,
     /// By what block pages and forged answers are known.
     pub(crate) fingerprints: Fingerprints,
     pub(crate) authority: CertificateAuthority,
@@ -68,6 +72,7 @@ impl Coordinator {
             lists: parts.lists,
             countries: parts.countries,
             baseline: parts.baseline,
+            networks: parts.networks,
             fingerprints: parts.fingerprints,
             authority: parts.authority,
             addresses: parts.addresses,

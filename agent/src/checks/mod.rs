@@ -1,7 +1,11 @@
 //! The checks that this agent knows. A new kind is a folder here and a line in [`known`].
 
+mod body;
+mod diagnose;
 mod openvpn;
+mod opinions;
 mod page;
+mod path;
 mod proxy;
 mod quic;
 mod steps;
@@ -18,7 +22,9 @@ use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use diagnose::DiagnoseCheck;
 pub use openvpn::OpenvpnCheck;
+pub use path::{INNOCENT, PathCheck};
 pub use proxy::ProxyCheck;
 pub use quic::QuicCheck;
 pub use throughput::{SIDE_BODY_BYTES, ThroughputCheck};
@@ -37,6 +43,17 @@ pub struct Job {
     pub resolver: Option<ResolverSpec>,
     /// What a download is compared with, by the signed list; other checks pass it over.
     pub control: Option<Target>,
+    /// What a diagnosis may use, by the signed list; other checks pass it over.
+    pub diagnosis: Diagnosis,
+}
+
+/// What the signed list gives a diagnosis to compare with.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Diagnosis {
+    /// An unrelated site that nobody blocks.
+    pub innocent: Option<Target>,
+    /// The list also has the target's `quic`.
+    pub allows_quic: bool,
 }
 
 /// What a check brought home.
@@ -63,6 +80,12 @@ pub enum NotRun {
     /// The list names nothing to compare a download with.
     #[error("nothing is named to compare the download with")]
     NoControl,
+    /// The list names no unrelated site to retry with.
+    #[error("no unrelated site is named to retry with")]
+    NoInnocent,
+    /// This agent has not measured the target, so there is nothing to diagnose.
+    #[error("there is no measurement of the target to diagnose")]
+    NothingToDiagnose,
     /// obfs4 is spoken by its own program.
     #[error("neither obfs4proxy nor lyrebird is installed; on Debian: apt-get install obfs4proxy")]
     NoTransportProgram,
@@ -80,6 +103,8 @@ impl NotRun {
             Self::ClockJumped => "clock_jumped",
             Self::NotApplicable => "not_applicable",
             Self::NoControl => "no_throughput_control",
+            Self::NoInnocent => "no_innocent_target",
+            Self::NothingToDiagnose => "nothing_to_diagnose",
             Self::NoTransportProgram => "no_transport_program",
             Self::TransportFailed => "transport_failed",
         }
@@ -107,6 +132,8 @@ pub fn known(net: &Arc<Net>) -> Checks {
         (CheckKind::Web, web),
         (CheckKind::Quic, quic),
         (CheckKind::Throughput, throughput),
+        (CheckKind::Path, Arc::new(PathCheck::new(Arc::clone(net)))),
+        (CheckKind::Diagnose, Arc::new(DiagnoseCheck::new(Arc::clone(net)))),
         (CheckKind::Openvpn, Arc::new(OpenvpnCheck::new(Arc::clone(net)))),
         (CheckKind::Wireguard, Arc::new(WireguardCheck::new(Arc::clone(net)))),
         (CheckKind::Tor, Arc::new(TorCheck::new(Arc::clone(net)))),

@@ -5,6 +5,7 @@ mod join;
 mod leave;
 mod pause;
 mod print;
+mod print_path;
 mod run;
 mod status;
 mod terms;

@@ -1,5 +1,6 @@
 //! A measurement for people: step by step, with timing, coloured on terminals only.
 
+use super::print_path::print_path;
 use faultline_model::{
     DownloadEnd, Engine, Fact, Layer, Measurement, Observation, TunnelFact, TunnelStage, Variant,
 };
@@ -35,6 +36,7 @@ pub(super) fn print_facts(measurement: &Measurement, bytes: u64) {
             }
         }
     }
+    print_path(measurement);
     let total = measurement.duration.as_millis();
     say(format_args!("{}", format!("{total} ms, about {} KB on the wire", bytes.div_ceil(1000)).dimmed()));
     say(format_args!(
@@ -92,6 +94,8 @@ fn seen(step: &Observation) -> String {
                 format!("{} datagrams sent, {} received", quic.datagrams_sent, quic.datagrams_received);
             join(&[&version, &quic.alpn, &quic.certificate_issuer, &datagrams])
         }
+        Fact::Path(path) if path.name.is_empty() => "connection attempts".to_owned(),
+        Fact::Path(path) => path.name.clone(),
         Fact::Tunnel(tunnel) => tunnel_seen(tunnel),
         Fact::Throughput(download) if download.status == 0 => download.url.clone(),
         Fact::Throughput(download) => format!(

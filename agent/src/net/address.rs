@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 pub enum Purpose {
     /// A measured site: ports 80 and 443.
     Site,
-    /// A public resolver of the signed list: port 53, and 443 for DNS over HTTPS.
+    /// A public resolver of the signed list: port 53, 443 for DNS over HTTPS, and 853 for DNS over TLS.
     PublicResolver,
     /// The system's own resolver, which usually stands in the volunteer's network: port 53.
     SystemResolver,
@@ -55,6 +55,12 @@ impl AddressPolicy {
         Self { local: LocalNetworks::default(), test_ports: Some(ports.to_vec()) }
     }
 
+    /// Returns the networks in which the machine stands.
+    #[must_use]
+    pub(super) const fn local(&self) -> &LocalNetworks {
+        &self.local
+    }
+
     /// Says where to connect for an address, or why it is denied.
     ///
     /// # Errors
@@ -63,7 +69,7 @@ impl AddressPolicy {
         let named;
         let ports: &[u16] = match purpose {
             Purpose::Site => &[80, 443],
-            Purpose::PublicResolver => &[53, 443],
+            Purpose::PublicResolver => &[53, 443, 853],
             Purpose::SystemResolver => &[53],
             Purpose::Endpoint(port) => {
                 if is_denied_port(port) {

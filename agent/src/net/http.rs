@@ -7,7 +7,7 @@ use crate::scrub::Scrubber;
 use bytes::Bytes;
 use faultline_model::Failure;
 use http::header::{ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, HOST, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
@@ -27,7 +27,7 @@ const MAX_HEADERS: usize = 100;
 const CONNECTION_WINDOW: u32 = 65_535;
 
 /// What ordinary browsers say, so that nothing marks the volunteer's request.
-const BROWSER: &str =
+pub(super) const BROWSER: &str =
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
 const BROWSER_ACCEPT: &str =
     "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8";
@@ -99,6 +99,8 @@ pub struct Reply {
     pub status: u16,
     /// The headers.
     pub headers: HeaderMap,
+    /// The protocol's version, empty if no answer came.
+    pub version: &'static str,
     /// The beginning of the body; empty for a download.
     pub body: Vec<u8>,
     /// Bytes of the body that were read.
@@ -119,10 +121,11 @@ impl Reply {
     }
 
     /// Takes the answer's head.
-    pub(super) fn take_head(&mut self, status: StatusCode, headers: HeaderMap) {
+    pub(super) fn take_head(&mut self, version: &'static str, status: StatusCode, headers: HeaderMap) {
         self.timeline.head(Instant::now());
         self.status = status.as_u16();
         self.headers = headers;
+        self.version = version;
     }
 
     /// Takes a piece of the body; says whether there is room for more.
@@ -258,7 +261,12 @@ where
 
 async fn read(response: Response<Incoming>, limits: &Limits, reply: &mut Reply) -> hyper::Result<()> {
     let (parts, mut body) = response.into_parts();
-    reply.take_head(parts.status, parts.headers);
+    let version = match parts.version {
+        Version::HTTP_2 => "2",
+        Version::HTTP_10 => "1.0",
+        _ => "1.1",
+    };
+    reply.take_head(version, parts.status, parts.headers);
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
         if !reply.take_data(limits, &data) {

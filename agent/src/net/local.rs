@@ -7,6 +7,19 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// A directly connected route wider than this is a point-to-point default (a tunnel, PPP), not somebody's home.
 const WIDEST_V4: u32 = 16;
 const WIDEST_V6: u32 = 48;
+/// The length of a network that is shared with neighbours and the provider's nearest equipment.
+const NEAR_V4: u32 = 24;
+const NEAR_V6: u32 = 48;
+
+/// Says whether two addresses share a network so small that what is true of one home there may be true of the other.
+#[must_use]
+pub(super) fn are_near(one: IpAddr, other: IpAddr) -> bool {
+    match (one, other) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()) >> (32 - NEAR_V4) == 0,
+        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()) >> (128 - NEAR_V6) == 0,
+        _ => false,
+    }
+}
 
 /// The machine's own subnets, addresses and gateways.
 #[derive(Clone, Default)]
@@ -47,6 +60,16 @@ impl LocalNetworks {
         match address {
             IpAddr::V4(v4) => self.v4.iter().any(|(net, mask)| v4.to_bits() & mask == *net),
             IpAddr::V6(v6) => self.v6.iter().any(|(net, mask)| v6.to_bits() & mask == *net),
+        }
+    }
+
+    /// Says whether an address shares a small network (/24, /48) with one of the machine's own: it may be a neighbour's, or
+    /// the provider's equipment for this customer.
+    #[must_use]
+    pub fn is_near(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(v4) => self.v4.iter().any(|(net, _)| (v4.to_bits() ^ net) >> (32 - NEAR_V4) == 0),
+            IpAddr::V6(v6) => self.v6.iter().any(|(net, _)| (v6.to_bits() ^ net) >> (128 - NEAR_V6) == 0),
         }
     }
 

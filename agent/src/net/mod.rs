@@ -10,9 +10,12 @@ mod datagrams;
 pub mod dns;
 mod failure;
 mod greeting;
+mod hops;
 pub mod http;
 mod local;
+mod mask;
 mod meter;
+pub mod opening;
 pub mod quic;
 mod tasks;
 mod timeline;
@@ -22,7 +25,9 @@ pub use address::{AddressPolicy, Denied, Purpose, is_public};
 pub use datagrams::Datagrams;
 pub use failure::{failure_of_io, failure_of_tls};
 pub use greeting::{Greeting, greet};
+pub use hops::{Echo, Reach};
 pub use local::LocalNetworks;
+pub use mask::Mask;
 pub use meter::{Ending, Meter, Metered};
 pub use timeline::Timeline;
 
@@ -108,7 +113,7 @@ impl Net {
         policy: AddressPolicy,
         resolvers: Vec<SocketAddr>,
     ) -> Result<Self, TlsSetupError> {
-        let resolvers = SystemResolvers::Fixed(resolvers);
+        let resolvers = SystemResolvers::Fixed(resolvers, None);
         let (trust, deadlines) = (Trust::new(roots)?, Deadlines::default());
         Ok(Self { fixed_policy: Some(policy), trust, resolvers, deadlines, own: Arc::default() })
     }
@@ -117,6 +122,15 @@ impl Net {
     #[must_use]
     pub const fn with_deadlines(mut self, deadlines: Deadlines) -> Self {
         self.deadlines = deadlines;
+        self
+    }
+
+    /// Names the provider's own resolver, as tests need.
+    #[must_use]
+    pub fn with_provider_resolver(mut self, provider: SocketAddr) -> Self {
+        if let SystemResolvers::Fixed(_, known) = &mut self.resolvers {
+            *known = Some(provider);
+        }
         self
     }
 
@@ -151,6 +165,11 @@ impl Session {
     #[must_use]
     pub fn permits(&self, peer: SocketAddr, purpose: Purpose) -> bool {
         self.policy.permit(peer, purpose).is_ok()
+    }
+
+    /// Says whether this machine has any route to an address; nothing is sent to find out.
+    pub async fn has_route(&self, peer: SocketAddr) -> bool {
+        self.udp(peer, Purpose::Site).await.is_ok()
     }
 
     /// Returns what takes the volunteer out of foreign bytes.

@@ -11,6 +11,7 @@ pub mod terms;
 pub use budget::{Allowance, Budget, Lack, Purse};
 pub use terms::{Terms, TermsError};
 
+use crate::checks::Diagnosis;
 use faultline_model::{
     CheckKind, CountryCode, Depth, OptIn, ResolverSpec, RiskTier, Target, Task, TaskList, Timestamp,
 };
@@ -146,6 +147,8 @@ pub struct Grant {
     pub resolver: Option<ResolverSpec>,
     /// What the list wants downloads compared with; never chosen by anybody else.
     pub control: Option<Target>,
+    /// What the list gives a diagnosis to compare with; never chosen by anybody else.
+    pub diagnosis: Diagnosis,
     purse: Purse,
     expected: u64,
 }
@@ -339,7 +342,7 @@ impl Policy {
         if !check.is_routine() {
             return Err(Refusal::NotInList);
         }
-        let allowed = Allowed::by(list);
+        let allowed = Allowed::by(list, target);
         // A run in the future means that the clock was set back; it limits nothing.
         let last = self.last_run(check, target).filter(|last| *last <= now);
         if last.is_some_and(|last| now.since(last) < self.least_interval(check)) {
@@ -360,7 +363,12 @@ impl Policy {
     pub fn admit_confirmation(&mut self, task: &Task, now: Timestamp) -> Result<Grant, Refusal> {
         self.allows_now(now)?;
         let list = self.allows(task.check, &task.target, now)?;
-        let allowed = Allowed::by(list);
+        let allowed = Allowed::by(list, &task.target);
+        let is_diagnosis = task.check == CheckKind::Diagnose;
+        let last = self.last_run(task.check, &task.target).filter(|last| *last <= now);
+        if is_diagnosis && last.is_some_and(|last| now.since(last) < self.least_interval(task.check)) {
+            return Err(Refusal::TooSoon);
+        }
         let per_target = list.limits.confirmations_per_target.min(self.allowance.confirmations_per_target);
         if self.ledger.tokens.iter().any(|token| token == task.token.as_str()) {
             return Err(Refusal::RepeatedToken);
@@ -379,6 +387,9 @@ impl Policy {
         let grant = self.pay(Purse::Reserve, (task.check, task.depth), allowed, now)?;
         self.ledger.confirmations.push_back((task.target.to_string(), now));
         self.ledger.tokens.push_back(task.token.to_string());
+        if is_diagnosis {
+            self.ledger.routine.entry(task.check).or_default().insert(task.target.to_string(), now);
+        }
         if self.ledger.tokens.len() > REMEMBERED_TOKENS {
             self.ledger.tokens.pop_front();
         }
@@ -402,8 +413,8 @@ impl Policy {
             Lack::Checks => Refusal::BudgetChecks,
             Lack::Bytes => Refusal::BudgetBytes,
         })?;
-        let Allowed { list_version, resolver, control } = allowed;
-        Ok(Grant { list_version, resolver, control, purse, expected })
+        let Allowed { list_version, resolver, control, diagnosis } = allowed;
+        Ok(Grant { list_version, resolver, control, diagnosis, purse, expected })
     }
 }
 
@@ -412,12 +423,17 @@ struct Allowed {
     list_version: u64,
     resolver: Option<ResolverSpec>,
     control: Option<Target>,
+    diagnosis: Diagnosis,
 }
 
 impl Allowed {
-    fn by(list: &TaskList) -> Self {
+    fn by(list: &TaskList, target: &Target) -> Self {
         let (resolver, control) = (list.resolvers.first().cloned(), list.throughput_control().cloned());
-        Self { list_version: list.version, resolver, control }
+        let diagnosis = Diagnosis {
+            innocent: list.innocent(target).cloned(),
+            allows_quic: list.allows(CheckKind::Quic, target),
+        };
+        Self { list_version: list.version, resolver, control, diagnosis }
     }
 }
 

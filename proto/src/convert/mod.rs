@@ -3,6 +3,7 @@
 mod fact;
 mod incident;
 mod measurement;
+mod path;
 mod schedule;
 mod tunnel;
 mod web;

@@ -16,8 +16,19 @@ fn sources(folder: &Path, files: &mut Vec<PathBuf>) {
 
 /// Finds rule ids between two marks: words of lower case with a dot, that begin with a part of the taxonomy.
 fn ids(text: &str, mark: char) -> BTreeSet<String> {
-    let parts =
-        ["local", "dns", "tcp", "tls", "http", "http3", "quic", "throughput", "throttling", "diagnose"];
+    let parts = [
+        "local",
+        "dns",
+        "tcp",
+        "tls",
+        "http",
+        "http3",
+        "quic",
+        "throughput",
+        "throttling",
+        "diagnose",
+        "path",
+    ];
     let is_id = |word: &&str| {
         let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_');
         let first = word.split_once('.').map(|(first, _)| first);

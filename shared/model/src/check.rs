@@ -17,6 +17,8 @@ pub enum CheckKind {
     Quic,
     /// The beginning of a URL's body, timed, and then the list's control URL's through the same line.
     Throughput,
+    /// Probes of limited reach on the way to a URL's address: who is on it, and where a name is interfered with.
+    Path,
     /// An OpenVPN handshake, up to the server's first TLS bytes.
     Openvpn,
     /// A WireGuard handshake.
@@ -39,6 +41,7 @@ impl CheckKind {
             Self::Web => "web",
             Self::Quic => "quic",
             Self::Throughput => "throughput",
+            Self::Path => "path",
             Self::Openvpn => "openvpn",
             Self::Wireguard => "wireguard",
             Self::Tor => "tor",
@@ -58,6 +61,7 @@ impl CheckKind {
             (Self::Web | Self::Quic | Self::VpnApi, Depth::Full) => 60_000,
             (Self::Diagnose, _) => 100_000,
             (Self::Throughput, _) => 900_000,
+            (Self::Path, _) => 60_000,
             // Two or three retries of small datagrams; a certificate is read only where it follows at once.
             (Self::Openvpn, _) => 12_000,
             (Self::Wireguard, _) => 4_000,
@@ -75,6 +79,8 @@ impl CheckKind {
             Self::Web | Self::Quic => Duration::from_secs(30),
             // A download costs as much as ninety light checks.
             Self::Throughput | Self::Diagnose => Duration::from_secs(3600),
+            // Where a censor sits changes slowly, and each run sends the name to the censor several times.
+            Self::Path => Duration::from_secs(6 * 3600),
             // A home that knocks at such hosts often stands out.
             Self::Openvpn | Self::Wireguard | Self::Tor | Self::Proxy | Self::VpnApi => {
                 Duration::from_secs(600)
@@ -151,6 +157,7 @@ impl FromStr for CheckKind {
             "web" => Ok(Self::Web),
             "quic" => Ok(Self::Quic),
             "throughput" => Ok(Self::Throughput),
+            "path" => Ok(Self::Path),
             "openvpn" => Ok(Self::Openvpn),
             "wireguard" => Ok(Self::Wireguard),
             "tor" => Ok(Self::Tor),
@@ -203,7 +210,9 @@ mod tests {
 
     #[test]
     fn each_kind_is_read_as_it_is_written() {
-        for kind in [CheckKind::Web, CheckKind::Quic, CheckKind::Throughput, CheckKind::Diagnose] {
+        for kind in
+            [CheckKind::Web, CheckKind::Quic, CheckKind::Throughput, CheckKind::Path, CheckKind::Diagnose]
+        {
             assert_eq!(kind.as_str().parse(), Ok(kind));
         }
         assert!("scan".parse::<CheckKind>().is_err());

@@ -14,6 +14,7 @@ mod measurement;
 mod network;
 mod opt_in;
 mod page;
+mod path;
 mod presence;
 mod record;
 mod target;
@@ -37,6 +38,7 @@ pub use network::{
 };
 pub use opt_in::OptIn;
 pub use page::{DnsAnswer, Header, HttpFact, LaterReply, TlsFact, Variant};
+pub use path::{PathAnswer, PathFact, PathHop, PathProbe, PathResponder};
 pub use presence::{Presence, PresenceKind};
 pub use record::Record;
 pub use target::{Category, Role, ServiceId, Target, TargetError};

@@ -259,6 +259,16 @@ impl TaskList {
         self.throughput_control.iter().chain(canaries).find(|target| target.is_https())
     }
 
+    /// Returns a site that nobody is known to block and that has nothing to do with a target: the first canary on another
+    /// host, of those that are measured over TLS where the target is.
+    #[must_use]
+    pub fn innocent(&self, target: &Target) -> Option<&Target> {
+        let canaries = self.targets.iter().filter(|spec| spec.category.is_canary());
+        let fits =
+            |canary: &&Target| canary.host() != target.host() && (canary.is_https() || !target.is_https());
+        canaries.map(|spec| &spec.target).find(fits)
+    }
+
     /// Finds a target's entry.
     #[must_use]
     pub fn find(&self, target: &Target) -> Option<&TargetSpec> {

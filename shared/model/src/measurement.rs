@@ -1,8 +1,8 @@
 //! Measurements: facts that an agent saw, step by step, without any opinion.
 
 use crate::{
-    CheckKind, Depth, DnsAnswer, Failure, HttpFact, Layer, MeasurementId, Target, TaskToken, Timestamp,
-    TlsFact, TunnelFact, Why,
+    CheckKind, Depth, DnsAnswer, Failure, HttpFact, Layer, MeasurementId, PathFact, Target, TaskToken,
+    Timestamp, TlsFact, TunnelFact, Why,
 };
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -125,6 +125,8 @@ pub enum Fact {
     Quic(QuicFact),
     /// A timed download.
     Throughput(ThroughputFact),
+    /// Probes of limited reach.
+    Path(PathFact),
     /// A handshake of a circumvention protocol.
     Tunnel(TunnelFact),
 }

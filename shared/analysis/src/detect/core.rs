@@ -1,6 +1,7 @@
 //! The state behind the detector: what was received, what is known of each cell, and the clock.
 
 use super::cells::{Cells, Past};
+use super::degraded::Degraded;
 use super::evidence::{Basis, Reading, count};
 use super::incidents::Incidents;
 use super::null::{Nulls, share};
@@ -53,6 +54,7 @@ pub(super) struct Core {
     /// Usual shares of slow downloads by hour of local time.
     pub(super) usual_slow: BTreeMap<FamilyNo, [f64; 24]>,
     pub(super) slow: Slow,
+    pub(super) degraded: Degraded,
     /// Agents with a recent result, by family.
     pub(super) active: Vec<Vec<usize>>,
     /// Cells with recent failures, as of the last evaluation.
@@ -86,6 +88,7 @@ impl Core {
             usual: BTreeMap::new(),
             usual_slow: BTreeMap::new(),
             slow: Slow::default(),
+            degraded: Degraded::default(),
             active: Vec::new(),
             readings: BTreeMap::new(),
             bases: BTreeMap::new(),
@@ -164,6 +167,7 @@ impl Core {
         self.update_alarms(&mut nulls);
         self.update_dead();
         self.update_outages();
+        self.update_degraded();
         self.update_slow();
         let changed = self.update_incidents(&mut nulls);
         self.nulls = nulls;
@@ -296,7 +300,7 @@ impl Core {
                 self.cells.get_mut(family, target);
             }
         }
-        let Self { cells, store, presences, .. } = self;
+        let Self { cells, store, presences, degraded, .. } = self;
         for (family, target, cell) in cells.all_mut() {
             let overlaps = cell.alarm.as_ref().is_some_and(|alarm| {
                 let (onset, end) = alarm.span(Ms::MAX);
@@ -307,7 +311,12 @@ impl Core {
             let cut = presences.cuts.get(&Group::Family(family));
             let is_cut = cut
                 .is_some_and(|cut| !cut.is_channel && cut.low < from + HOUR_MS && cut.until(Ms::MAX) >= from);
-            if overlaps || is_cut {
+            // What a network suffers for a while is no measure of how it usually is.
+            let suffers = degraded.alarms.get(&family).is_some_and(|alarm| {
+                let (onset, end) = alarm.span(Ms::MAX);
+                onset < from + long && end >= from
+            });
+            if overlaps || is_cut || suffers {
                 continue;
             }
             let entries = store.cell(family, target).between(from, from + long - 1);

@@ -26,6 +26,7 @@ mod cells;
 mod changepoint;
 mod control;
 mod core;
+mod degraded;
 mod ends;
 mod evidence;
 mod incidents;

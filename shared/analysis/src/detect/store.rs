@@ -176,6 +176,11 @@ impl Store {
         self.control_changes.get(target).copied().unwrap_or(0)
     }
 
+    /// Returns the number of a vantage point, if it has one.
+    pub(super) fn number(&self, id: &AgentId, asn: Asn) -> Option<usize> {
+        self.numbers.get(&(id.clone(), asn)).copied()
+    }
+
     /// Returns the number of a vantage point, making one at its first record.
     pub(super) fn agent(&mut self, id: &AgentId, asn: Asn, place: Place) -> usize {
         if let Some(number) = self.numbers.get(&(id.clone(), asn)) {

@@ -3,8 +3,8 @@
 use super::Fingerprints;
 use super::address::is_near;
 use faultline_model::{
-    CheckKind, Engine, Fact, Failure, HttpFact, LaterReply, Layer, Measurement, Observation, ProtocolClass,
-    QuicFact, ThroughputFact, TlsFact, TunnelFact,
+    CheckKind, Engine, Fact, Failure, HttpFact, LaterReply, Layer, Measurement, Observation, PathFact,
+    PathProbe, ProtocolClass, QuicFact, ThroughputFact, TlsFact, TunnelFact,
 };
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -56,6 +56,19 @@ impl<'a> Evidence<'a> {
     /// Returns the timed download of the target, or of its paired control.
     pub(crate) fn download(&self, engine: Engine) -> Option<&'a ThroughputFact> {
         download_of(self.measurement, engine)
+    }
+
+    /// Returns what probes of limited reach showed: at a layer, of the target or of the innocent name.
+    pub(crate) fn path(&self, probes: &[PathProbe], engine: Engine) -> Option<&'a PathFact> {
+        self.measurement.observations.iter().find_map(|step| match &step.fact {
+            Fact::Path(fact) if step.engine == engine && probes.contains(&fact.probe) => Some(fact),
+            _ => None,
+        })
+    }
+
+    /// Returns every step, whichever way it took.
+    pub(crate) fn observations(&self) -> &'a [Observation] {
+        &self.measurement.observations
     }
 
     /// Says whether any step was tried at all.

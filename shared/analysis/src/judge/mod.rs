@@ -17,9 +17,13 @@ mod fingerprints;
 mod rules;
 
 #[cfg(test)]
+mod diagnose_tests;
+#[cfg(test)]
 mod hop_tests;
 #[cfg(test)]
 mod paired_tests;
+#[cfg(test)]
+mod path_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -35,13 +39,15 @@ pub(crate) use evidence::Evidence;
 pub use fingerprints::{
     Fingerprints, KnownPage, Loaded, MAX_FILE_BYTES, MAX_PATTERNS, RefusedPattern, Scope,
 };
+pub use rules::path::{PathLocus, PathPoint, locate};
 
 /// Returns how old a control's result may be before it says nothing about now: ten minutes, or for downloads, which are
 /// too heavy for that, somewhat longer than the hour between two of them.
 #[must_use]
 pub const fn control_max_age(check: CheckKind) -> Duration {
     match check {
-        CheckKind::Web | CheckKind::Quic | CheckKind::Diagnose => Duration::from_secs(600),
+        // A path is drawn four times a day at most; that the site was up is known from `web`.
+        CheckKind::Web | CheckKind::Quic | CheckKind::Diagnose | CheckKind::Path => Duration::from_secs(600),
         CheckKind::Throughput => Duration::from_secs(75 * 60),
         // They run every ten minutes at most.
         CheckKind::Openvpn | CheckKind::Wireguard | CheckKind::Tor | CheckKind::Proxy | CheckKind::VpnApi => {

@@ -115,6 +115,7 @@ impl Core {
         changed.extend(self.publish_outages());
         changed.extend(self.publish_shutdowns());
         changed.extend(self.publish_slow());
+        changed.extend(self.publish_degraded());
         let mut changed: Vec<Incident> = changed.into_values().collect();
         changed.sort_by(|a, b| (a.detected_at, &a.id).cmp(&(b.detected_at, &b.id)));
         changed
@@ -186,7 +187,7 @@ impl Core {
         }
     }
 
-    fn is_long_closed(&self, id: &IncidentId) -> bool {
+    pub(super) fn is_long_closed(&self, id: &IncidentId) -> bool {
         let closed = self.incidents.marks.get(id).and_then(|marks| marks.closed);
         closed.is_some_and(|closed| self.now - closed > self.stretch(REOPEN_MS))
     }

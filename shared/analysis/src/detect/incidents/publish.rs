@@ -249,6 +249,7 @@ impl Core {
             Verdict::CoordinatorOutage => "own",
             Verdict::Throttling => "slow",
             Verdict::InsufficientData => "insufficient",
+            Verdict::TechnicalFailure => "failure",
             _ if statement.targets.is_empty() => "cut",
             _ => "block",
         };

@@ -33,6 +33,11 @@ impl Core {
         let names: Vec<String> =
             statement.families.iter().map(|f| self.world.families[*f].name.clone()).collect();
         let whom = list(&names);
+        if statement.verdict == Verdict::TechnicalFailure {
+            return format!(
+                "everything abroad fails often for customers of {whom}, {span}; nothing is singled out"
+            );
+        }
         if statement.targets.is_empty() {
             return self.shutdown_headline(statement, &span);
         }

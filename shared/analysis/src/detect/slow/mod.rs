@@ -26,7 +26,7 @@ use super::ms;
 use super::null::share;
 use super::store::{Ms, hash};
 use super::world::{FamilyNo, Place, TargetNo};
-use faultline_model::{Class, Record, Why};
+use faultline_model::{Class, IncidentId, Record, Why};
 use std::collections::{BTreeMap, BTreeSet};
 
 const WINDOWS_MS: [Ms; 3] = [1_200_000, 2_400_000, 3_600_000];
@@ -94,6 +94,9 @@ pub(super) struct Slow {
     is_fresh: bool,
 }
 
+/// Downloads by target and family.
+type Hour = BTreeMap<(TargetNo, FamilyNo), Vec<Sample>>;
+
 /// What a cell's downloads say.
 #[derive(Clone, Copy, Debug)]
 struct Reading {
@@ -148,11 +151,12 @@ impl Core {
         (self.slow.looked, self.slow.is_fresh) = (self.now, false);
         self.clear_slow();
         let mut readings = Vec::new();
+        let hour = self.last_hour();
         let mut nulls = BTreeMap::new();
         for target in 0..self.slow.downloads.len() {
             let is_named = !self.world.is_canary(target) && !self.incidents.is_down(target);
             if is_named && self.has_slow(target) && !self.is_slow_outside(target) {
-                self.read_target(target, &mut nulls, &mut readings);
+                self.read_target((target, &hour), &mut nulls, &mut readings);
             }
         }
         readings.sort_by(|a: &Reading, b| b.ln_e.total_cmp(&a.ln_e).then(a.cell.cmp(&b.cell)));
@@ -206,6 +210,20 @@ impl Core {
         samples.into_iter().map(|(_, _, sample)| sample).collect()
     }
 
+    /// Returns the last hour's downloads of every home network.
+    fn last_hour(&self) -> Hour {
+        let mut hour = Hour::new();
+        for target in 0..self.slow.downloads.len() {
+            let span = (self.now - WINDOWS_MS[2], self.now);
+            for sample in self.samples(target, span, |place| matches!(place, Place::Home(_))) {
+                if let Place::Home(family) = self.store.agents[sample.agent].place {
+                    hour.entry((target, family)).or_default().push(sample);
+                }
+            }
+        }
+        hour
+    }
+
     fn samples_of(&self, (family, target): (FamilyNo, TargetNo), span: (Ms, Ms)) -> Vec<Sample> {
         self.samples(target, span, |place| place == Place::Home(family))
     }
@@ -227,23 +245,18 @@ impl Core {
 
     fn read_target(
         &self,
-        target: TargetNo,
+        (target, hour): (TargetNo, &Hour),
         nulls: &mut BTreeMap<(FamilyNo, usize), Null>,
         readings: &mut Vec<Reading>,
     ) {
-        let reach = (self.now - WINDOWS_MS[2], self.now);
-        let mut by_family: BTreeMap<FamilyNo, Vec<Sample>> = BTreeMap::new();
-        for sample in self.samples(target, reach, |place| matches!(place, Place::Home(_))) {
-            if let Place::Home(family) = self.store.agents[sample.agent].place {
-                by_family.entry(family).or_default().push(sample);
-            }
-        }
         let category = self.world.category(target);
-        for (family, samples) in by_family {
+        for ((_, family), samples) in hour.range((target, 0)..=(target, FamilyNo::MAX)) {
+            let family = *family;
             if samples.iter().all(|sample| !sample.is_slow) {
                 continue;
             }
-            let null = nulls.entry((family, category)).or_insert_with(|| self.slow_null(family, category));
+            let null =
+                nulls.entry((family, category)).or_insert_with(|| self.slow_null(family, category, hour));
             let usual = HISTORY_FACTOR * self.usual_slow(family) + HISTORY_LIFT;
             let p0 = |agent: usize| {
                 let own = null.agents.get(&agent).copied().unwrap_or(PRIOR_RATE);
@@ -260,12 +273,11 @@ impl Core {
     }
 
     /// Learns how slow a network and its agents are on other categories in the last hour.
-    fn slow_null(&self, family: FamilyNo, category: usize) -> Null {
-        let span = (self.now - WINDOWS_MS[2], self.now);
+    fn slow_null(&self, family: FamilyNo, category: usize, hour: &Hour) -> Null {
         let mut counts: BTreeMap<usize, (f64, f64)> = BTreeMap::new();
         let others = (0..self.slow.downloads.len())
             .filter(|other| self.world.category(*other) != category && !self.is_slowed((family, *other)));
-        for sample in others.flat_map(|other| self.samples_of((family, other), span)) {
+        for sample in others.filter_map(|other| hour.get(&(other, family))).flatten() {
             let own = counts.entry(sample.agent).or_default();
             *own = (own.0 + f64::from(u8::from(sample.is_slow)), own.1 + 1.0);
         }
@@ -290,7 +302,8 @@ impl Core {
     }
 
     fn raise_slow(&mut self, cell: (FamilyNo, TargetNo)) {
-        if self.is_slowed(cell) {
+        // Where everything suffers, downloads do too, and by chance one more than others.
+        if self.is_slowed(cell) || self.degraded.alarms.get(&cell.0).is_some_and(Alarm::is_open) {
             return;
         }
         let ended = self.slow.alarms.get(&cell).and_then(|alarm| alarm.cleared);
@@ -329,7 +342,11 @@ impl Core {
             }
         }
         let now = self.now;
-        self.slow.alarms.retain(|_, alarm| alarm.cleared.is_none_or(|cleared| now - cleared.at <= FORGET_MS));
+        let open = open_incidents(self.slow.alarms.values());
+        self.slow.alarms.retain(|_, alarm| {
+            let is_part = alarm.incident.as_ref().is_some_and(|id| open.contains(id));
+            is_part || alarm.cleared.is_none_or(|cleared| now - cleared.at <= FORGET_MS)
+        });
     }
 
     /// Returns when a cell's slowness ended, if its agents agree that it did.
@@ -343,7 +360,8 @@ impl Core {
         } else {
             let from = samples.partition_point(|sample| sample.start <= self.now - END_MS);
             let votes = vote(&samples[from..]);
-            votes.agents >= 2 && is_clear(votes)
+            let is_weak = self.slow.evidence.get(&cell).is_none_or(|ln_e| *ln_e < SIBLING_LN_E);
+            votes.agents >= 2 && is_clear(votes) && is_weak
         };
         if !is_over {
             return None;
@@ -358,6 +376,11 @@ impl Core {
 struct Null {
     network: f64,
     agents: BTreeMap<usize, f64>,
+}
+
+/// Returns the incidents that some alarm keeps open: what is over elsewhere stays a part of them.
+pub(super) fn open_incidents<'a>(alarms: impl Iterator<Item = &'a Alarm>) -> BTreeSet<IncidentId> {
+    alarms.filter(|alarm| alarm.is_open()).filter_map(|alarm| alarm.incident.clone()).collect()
 }
 
 fn is_clear(votes: Votes) -> bool {

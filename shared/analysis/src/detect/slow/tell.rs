@@ -36,7 +36,8 @@ impl Core {
             let known = tags.into_iter().filter_map(|id| self.incidents.published.get(id));
             let id = known.min_by_key(|one| (one.detected_at, one.id.clone())).map(|one| one.id.clone());
             let is_open = group.values().any(Alarm::is_open);
-            if id.is_none() && !is_open {
+            let is_old = !is_open && id.as_ref().is_some_and(|id| self.is_long_closed(id));
+            if is_old || id.is_none() && !is_open {
                 continue;
             }
             let statement = self.state_slow(&group, id.as_ref());

@@ -4,6 +4,7 @@ mod diagnose;
 mod dns;
 mod http;
 mod local;
+pub(super) mod path;
 mod quic;
 mod tcp;
 pub(super) mod throughput;
@@ -70,10 +71,11 @@ pub(super) fn apply(evidence: &Evidence<'_>, controls: &[&ControlFact]) -> Judge
         CheckKind::Web | CheckKind::VpnApi => apply_web(evidence, controls),
         CheckKind::Quic => quic::apply(evidence, controls),
         CheckKind::Throughput => throughput::apply(evidence, controls),
+        CheckKind::Path => path::apply(evidence, controls),
         CheckKind::Openvpn | CheckKind::Wireguard | CheckKind::Tor | CheckKind::Proxy => {
             tunnel::apply(evidence, controls)
         }
-        CheckKind::Diagnose => diagnose::apply(evidence),
+        CheckKind::Diagnose => diagnose::apply(evidence, controls),
     };
     if judgement.hop == 0 {
         judgement.hop = evidence.hop();
