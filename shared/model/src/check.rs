@@ -31,6 +31,8 @@ pub enum CheckKind {
     VpnApi,
     /// Discriminating retries of a `web` measurement that went wrong: which thing is blocked. Never a routine.
     Diagnose,
+    /// What the vantage point's own line is like, by the list's canaries. Never a routine: the agent runs it by itself.
+    Selfcheck,
 }
 
 impl CheckKind {
@@ -48,6 +50,7 @@ impl CheckKind {
             Self::Proxy => "proxy",
             Self::VpnApi => "vpn_api",
             Self::Diagnose => "diagnose",
+            Self::Selfcheck => "selfcheck",
         }
     }
 
@@ -60,6 +63,8 @@ impl CheckKind {
             (Self::Quic, Depth::Light) => 25_000,
             (Self::Web | Self::Quic | Self::VpnApi, Depth::Full) => 60_000,
             (Self::Diagnose, _) => 100_000,
+            // A handshake, at most a second one over IPv6, and the head of a plain page.
+            (Self::Selfcheck, _) => 15_000,
             (Self::Throughput, _) => 900_000,
             (Self::Path, _) => 60_000,
             // Two or three retries of small datagrams; a certificate is read only where it follows at once.
@@ -79,6 +84,7 @@ impl CheckKind {
             Self::Web | Self::Quic => Duration::from_secs(30),
             // A download costs as much as ninety light checks.
             Self::Throughput | Self::Diagnose => Duration::from_secs(3600),
+            Self::Selfcheck => Duration::from_secs(300),
             // Where a censor sits changes slowly, and each run sends the name to the censor several times.
             Self::Path => Duration::from_secs(6 * 3600),
             // A home that knocks at such hosts often stands out.
@@ -91,7 +97,7 @@ impl CheckKind {
     /// Says whether a schedule may hold it; what it may not is done only when asked for, as a confirmation.
     #[must_use]
     pub const fn is_routine(self) -> bool {
-        !matches!(self, Self::Diagnose)
+        !matches!(self, Self::Diagnose | Self::Selfcheck)
     }
 
     /// Says whether only `https` targets can be measured by it.
@@ -164,6 +170,7 @@ impl FromStr for CheckKind {
             "proxy" => Ok(Self::Proxy),
             "vpn_api" => Ok(Self::VpnApi),
             "diagnose" => Ok(Self::Diagnose),
+            "selfcheck" => Ok(Self::Selfcheck),
             other => Err(format!("unknown check {other:?}")),
         }
     }

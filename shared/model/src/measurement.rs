@@ -1,8 +1,8 @@
 //! Measurements: facts that an agent saw, step by step, without any opinion.
 
 use crate::{
-    CheckKind, Depth, DnsAnswer, Failure, HttpFact, Layer, MeasurementId, PathFact, Target, TaskToken,
-    Timestamp, TlsFact, TunnelFact, Why,
+    CheckKind, Depth, DnsAnswer, Failure, HttpFact, Layer, LineFact, MeasurementId, PathFact, Target,
+    TaskToken, Timestamp, TlsFact, TunnelFact, Why,
 };
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -129,6 +129,8 @@ pub enum Fact {
     Path(PathFact),
     /// A handshake of a circumvention protocol.
     Tunnel(TunnelFact),
+    /// What a selfcheck saw of the line.
+    Line(LineFact),
 }
 
 /// What a QUIC handshake showed.

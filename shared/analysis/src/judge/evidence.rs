@@ -3,8 +3,8 @@
 use super::Fingerprints;
 use super::address::is_near;
 use faultline_model::{
-    CheckKind, Engine, Fact, Failure, HttpFact, LaterReply, Layer, Measurement, Observation, PathFact,
-    PathProbe, ProtocolClass, QuicFact, ThroughputFact, TlsFact, TunnelFact,
+    CheckKind, Engine, Fact, Failure, HttpFact, LaterReply, Layer, LineFact, Measurement, Observation,
+    PathFact, PathProbe, ProtocolClass, QuicFact, ThroughputFact, TlsFact, TunnelFact,
 };
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -36,6 +36,14 @@ impl<'a> Evidence<'a> {
     pub(crate) fn quic(&self) -> Option<&'a QuicFact> {
         self.measurement.observations.iter().find_map(|step| match &step.fact {
             Fact::Quic(fact) => Some(fact),
+            _ => None,
+        })
+    }
+
+    /// Returns what a selfcheck saw of the line.
+    pub(crate) fn line(&self) -> Option<&'a LineFact> {
+        self.measurement.observations.iter().find_map(|step| match &step.fact {
+            Fact::Line(line) => Some(line),
             _ => None,
         })
     }

@@ -47,7 +47,9 @@ pub use rules::path::{PathLocus, PathPoint, locate};
 pub const fn control_max_age(check: CheckKind) -> Duration {
     match check {
         // A path is drawn four times a day at most; that the site was up is known from `web`.
-        CheckKind::Web | CheckKind::Quic | CheckKind::Diagnose | CheckKind::Path => Duration::from_secs(600),
+        CheckKind::Web | CheckKind::Quic | CheckKind::Diagnose | CheckKind::Path | CheckKind::Selfcheck => {
+            Duration::from_secs(600)
+        }
         CheckKind::Throughput => Duration::from_secs(75 * 60),
         // They run every ten minutes at most.
         CheckKind::Openvpn | CheckKind::Wireguard | CheckKind::Tor | CheckKind::Proxy | CheckKind::VpnApi => {

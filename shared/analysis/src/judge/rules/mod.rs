@@ -6,6 +6,7 @@ mod http;
 mod local;
 pub(super) mod path;
 mod quic;
+mod selfcheck;
 mod tcp;
 pub(super) mod throughput;
 mod tls;
@@ -76,6 +77,7 @@ pub(super) fn apply(evidence: &Evidence<'_>, controls: &[&ControlFact]) -> Judge
             tunnel::apply(evidence, controls)
         }
         CheckKind::Diagnose => diagnose::apply(evidence, controls),
+        CheckKind::Selfcheck => selfcheck::apply(evidence),
     };
     if judgement.hop == 0 {
         judgement.hop = evidence.hop();
