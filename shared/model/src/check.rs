@@ -15,7 +15,7 @@ pub enum CheckKind {
     Web,
     /// DNS, a QUIC handshake and one HTTP/3 request to an `https` URL.
     Quic,
-    /// The beginning of an `https` URL's body, timed, and then the list's control URL's through the same line.
+    /// The beginning of a URL's body, timed, and then the list's control URL's through the same line.
     Throughput,
     /// Probes of limited reach on the way to a URL's address: who is on it, and where a name is interfered with.
     Path,
@@ -103,7 +103,7 @@ impl CheckKind {
     /// Says whether only `https` targets can be measured by it.
     #[must_use]
     pub const fn needs_https(self) -> bool {
-        matches!(self, Self::Quic | Self::Throughput | Self::VpnApi)
+        matches!(self, Self::Quic | Self::VpnApi)
     }
 
     /// Says whether it measures a way around censorship.
