@@ -18,6 +18,8 @@ mod rules;
 #[cfg(test)]
 mod diagnose_tests;
 #[cfg(test)]
+mod messaging_tests;
+#[cfg(test)]
 mod paired_tests;
 #[cfg(test)]
 mod path_tests;
@@ -44,7 +46,14 @@ pub use rules::path::{PathLocus, PathPoint, locate};
 pub const fn control_max_age(check: CheckKind) -> Duration {
     match check {
         // A path is drawn four times a day at most; that the site was up is known from `web`.
-        CheckKind::Web | CheckKind::Quic | CheckKind::Diagnose | CheckKind::Path => Duration::from_secs(600),
+        CheckKind::Web
+        | CheckKind::Whatsapp
+        | CheckKind::Telegram
+        | CheckKind::Signal
+        | CheckKind::Messenger
+        | CheckKind::Quic
+        | CheckKind::Diagnose
+        | CheckKind::Path => Duration::from_secs(600),
         CheckKind::Throughput => Duration::from_secs(75 * 60),
         // They run every ten minutes at most.
         CheckKind::Openvpn | CheckKind::Wireguard | CheckKind::Tor | CheckKind::Proxy | CheckKind::VpnApi => {
@@ -88,7 +97,11 @@ impl ControlFact {
         let download = evidence::download_of(measurement, Engine::System);
         Self {
             check: measurement.check,
-            failed_at: measurement.first_failure().map(|step| step.layer),
+            failed_at: if rules::messaging::is_messaging(measurement.check) {
+                rules::messaging::failed_at(measurement)
+            } else {
+                measurement.first_failure().map(|step| step.layer)
+            },
             addresses: addresses.into_iter().collect(),
             http_status,
             goodput_bps: download.and_then(rules::throughput::goodput),
