@@ -2,6 +2,7 @@
 
 use crate::checks::Checks;
 use crate::latest::Latest;
+use crate::line::LineWatch;
 use crate::policy::terms::local_zone;
 use crate::policy::{Allowance, Ledger, Policy, Purse, Terms};
 use crate::runner::{self, Order};
@@ -50,6 +51,8 @@ pub struct Agent {
     pub status: Status,
     /// What is known of the line's own addresses, in memory only.
     pub own: Arc<Own>,
+    /// What is known of the agent's own line.
+    pub line: LineWatch,
     /// The coordinator is there again: whoever waits before trying again may try now.
     pub reconnected: Notify,
     /// What a diagnosis would explain.
@@ -82,6 +85,7 @@ impl Agent {
             spool: SpoolHandle::new(spool),
             status: Status::default(),
             own: Arc::default(),
+            line: LineWatch::default(),
             reconnected: Notify::new(),
             latest: Latest::default(),
             terms_changed: Notify::new(),
@@ -94,6 +98,12 @@ impl Agent {
     #[must_use]
     pub fn knowing(self, own: Arc<Own>) -> Self {
         Self { own, ..self }
+    }
+
+    /// Watches where this machine's traffic leaves.
+    #[must_use]
+    pub fn watching_line(self) -> Self {
+        Self { line: LineWatch::watching(), ..self }
     }
 
     /// Returns the policy. The lock is never held across an await.

@@ -8,6 +8,7 @@ pub mod checks;
 pub mod commands;
 pub mod consent;
 pub mod latest;
+pub mod line;
 pub mod net;
 pub mod policy;
 pub mod runner;

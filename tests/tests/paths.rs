@@ -54,15 +54,18 @@ fn paths(provider: &str, urls: &[&str]) -> Vec<Measurement> {
 
 fn fact(measurement: &Measurement, probe: PathProbe, engine: Engine) -> &PathFact {
     let facts = measurement.observations.iter().filter(|step| step.engine == engine);
-    let of = facts.filter_map(|step| match &step.fact {
+    let mut of = facts.filter_map(|step| match &step.fact {
         Fact::Path(path) if path.probe == probe => Some(path),
         _ => None,
     });
-    of.last().unwrap_or_else(|| panic!("no such series: {measurement:?}"))
+    of.next_back().unwrap_or_else(|| panic!("no such series: {measurement:?}"))
 }
 
+/// A hop with its router's address.
+type Seen = Option<(u8, String)>;
+
 /// Returns the rule, and the hops around the place with the addresses of their routers.
-fn found(measurement: &Measurement) -> (String, Option<(u8, String)>, Option<(u8, String)>) {
+fn found(measurement: &Measurement) -> (String, Seen, Seen) {
     let control = ControlFact { http_status: 200, ..ControlFact::default() };
     let judgement = judge(measurement, &[control]);
     let place = locate(measurement).unwrap_or(PathLocus { behind: None, until: None });

@@ -9,6 +9,7 @@ mod page;
 mod path;
 mod proxy;
 mod quic;
+mod selfcheck;
 mod steps;
 mod throughput;
 mod tor;
@@ -29,6 +30,8 @@ pub use openvpn::OpenvpnCheck;
 pub use path::{INNOCENT, PathCheck};
 pub use proxy::ProxyCheck;
 pub use quic::QuicCheck;
+pub use selfcheck::Selfcheck;
+pub(crate) use selfcheck::{has_signs_of_a_portal, line_of};
 pub use throughput::{SIDE_BODY_BYTES, ThroughputCheck};
 pub use tor::TorCheck;
 pub use web::WebCheck;
@@ -82,6 +85,12 @@ pub enum NotRun {
     /// The list names nothing to compare a download with.
     #[error("nothing is named to compare the download with")]
     NoControl,
+    /// The machine was carried to another network meanwhile.
+    #[error("the line changed meanwhile")]
+    LineChanged,
+    /// A captive portal answers in everybody's place.
+    #[error("a captive portal answers on this line")]
+    Portal,
     /// The list names no unrelated site to retry with.
     #[error("no unrelated site is named to retry with")]
     NoInnocent,
@@ -105,6 +114,8 @@ impl NotRun {
             Self::ClockJumped => "clock_jumped",
             Self::NotApplicable => "not_applicable",
             Self::NoControl => "no_throughput_control",
+            Self::LineChanged => "line_changed",
+            Self::Portal => "portal",
             Self::NoInnocent => "no_innocent_target",
             Self::NothingToDiagnose => "nothing_to_diagnose",
             Self::NoTransportProgram => "no_transport_program",
@@ -129,6 +140,7 @@ pub fn known(net: &Arc<Net>) -> Checks {
     let quic: Arc<dyn Check> = Arc::new(QuicCheck::new(Arc::clone(net)));
     let throughput: Arc<dyn Check> = Arc::new(ThroughputCheck::new(Arc::clone(net)));
     let checks = [
+        (CheckKind::Selfcheck, Arc::new(Selfcheck::new(Arc::clone(net))) as Arc<dyn Check>),
         // A provider's interface is visited like any page.
         (CheckKind::VpnApi, Arc::clone(&web)),
         (CheckKind::Web, web),

@@ -2,7 +2,7 @@
 
 use super::print_path::print_path;
 use faultline_model::{
-    DownloadEnd, Engine, Fact, Layer, Measurement, Observation, TunnelFact, TunnelStage, Variant,
+    DownloadEnd, Engine, Fact, Layer, LineFact, Measurement, Observation, TunnelFact, TunnelStage, Variant,
 };
 use owo_colors::OwoColorize;
 use std::io::Write;
@@ -98,6 +98,7 @@ fn seen(step: &Observation) -> String {
         Fact::Path(path) if path.name.is_empty() => "connection attempts".to_owned(),
         Fact::Path(path) => path.name.clone(),
         Fact::Tunnel(tunnel) => tunnel_seen(tunnel),
+        Fact::Line(line) => line_seen(line),
         Fact::Throughput(download) if download.status == 0 => download.url.clone(),
         Fact::Throughput(download) => format!(
             "{}, {} bytes in {} ms, {} kbit/s, {}",
@@ -141,4 +142,16 @@ const fn end(end: DownloadEnd) -> &'static str {
 
 fn join(parts: &[&str]) -> String {
     parts.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(", ")
+}
+
+fn line_seen(line: &LineFact) -> String {
+    let state = match (line.is_up, line.is_portal) {
+        (true, _) => "line up",
+        (false, true) => "captive portal",
+        (false, false) => "line down",
+    };
+    let vpn = if line.is_vpn { "behind a VPN" } else { "" };
+    let metered = if line.is_metered { "phone or modem" } else { "" };
+    let clock = line.clock_offset_ms.map(|offset| format!("clock {offset} ms ahead")).unwrap_or_default();
+    join(&[state, vpn, metered, &format!("IPv6 {}", line.ipv6.as_str()), &clock])
 }

@@ -76,6 +76,8 @@ pub enum Refusal {
     QuietHours,
     /// The line is paid for by the byte.
     MeteredLine,
+    /// Traffic leaves through a tunnel of this machine, so that another line would be measured.
+    VpnActive,
     /// The check needs a consent of its own, which the volunteer has not given.
     NotOptedIn,
 }
@@ -108,6 +110,7 @@ impl Refusal {
             Self::ListNotChosen => "list_not_chosen",
             Self::QuietHours => "quiet_hours",
             Self::MeteredLine => "metered_line",
+            Self::VpnActive => "vpn_active",
             Self::NotOptedIn => "not_opted_in",
         }
     }
@@ -160,6 +163,7 @@ pub struct Policy {
     country: Option<CountryCode>,
     zone: TimeZone,
     is_metered: bool,
+    is_vpn: bool,
     /// What the budget's class gives, as far as the terms leave it.
     allowance: Allowance,
     kinds: BTreeSet<CheckKind>,
@@ -182,6 +186,7 @@ impl Policy {
             country: None,
             zone: TimeZone::UTC,
             is_metered: false,
+            is_vpn: false,
             allowance,
             kinds,
             list,
@@ -202,9 +207,10 @@ impl Policy {
         self.terms = terms;
     }
 
-    /// Notes whether the line looks as if it were paid for by the byte.
-    pub fn set_metered(&mut self, is_metered: bool) {
+    /// Notes whether the line looks as if it were paid for by the byte, and whether traffic leaves through a tunnel.
+    pub fn set_line(&mut self, is_metered: bool, is_vpn: bool) {
         self.is_metered = is_metered;
+        self.is_vpn = is_vpn;
     }
 
     /// Returns the volunteer's terms.
@@ -222,7 +228,9 @@ impl Policy {
     /// Returns the kinds that this agent knows and the terms permit: those that it announces.
     #[must_use]
     pub fn permitted_kinds(&self) -> BTreeSet<CheckKind> {
-        self.kinds.iter().filter(|kind| self.has_opted_in(**kind)).copied().collect()
+        // Nobody else asks for a selfcheck.
+        let permits = |kind: &&CheckKind| **kind != CheckKind::Selfcheck && self.has_opted_in(**kind);
+        self.kinds.iter().filter(permits).copied().collect()
     }
 
     /// Says whether this is a moment and a line on which the volunteer wants to be measured at all.
@@ -238,7 +246,10 @@ impl Policy {
             terms::Metered::Yes => true,
             terms::Metered::No => false,
         };
-        if is_metered { Err(Refusal::MeteredLine) } else { Ok(()) }
+        if is_metered {
+            return Err(Refusal::MeteredLine);
+        }
+        if self.is_vpn { Err(Refusal::VpnActive) } else { Ok(()) }
     }
 
     /// Makes it the policy of a control, which may also look at the list's landmarks.
@@ -354,6 +365,22 @@ impl Policy {
         runs.retain(|_, last| now.since(*last) < Duration::from_secs(86_400));
         runs.insert(target.to_string(), now);
         Ok(grant)
+    }
+
+    /// Permits one look at the agent's own line by a canary of the list, each in its turn, and enters its cost.
+    ///
+    /// # Errors
+    /// Returns why not; the ledger is unchanged then.
+    pub fn admit_selfcheck(&mut self, now: Timestamp) -> Result<(Target, Grant), Refusal> {
+        self.allows_now(now)?;
+        let list = self.list.as_ref().ok_or(Refusal::NoList)?;
+        let canaries: Vec<&Target> = list.canaries().collect();
+        let turn = usize::try_from(now.unix_ms() / 60_000).unwrap_or_default();
+        let target = (*canaries.get(turn % canaries.len().max(1)).ok_or(Refusal::NotInList)?).clone();
+        let list = self.allows(CheckKind::Selfcheck, &target, now)?;
+        let allowed = Allowed::by(list, &target);
+        let grant = self.pay(Purse::Routine, (CheckKind::Selfcheck, Depth::Light), allowed, now)?;
+        Ok((target, grant))
     }
 
     /// Permits one confirmation and enters it into the ledger.

@@ -274,10 +274,10 @@ fn in_quiet_hours_and_on_a_metered_line_nothing_is_measured() {
     let mut declared = in_pakistan(terms("metered = \"yes\""));
     assert_eq!(routine(&mut declared, "x.com", at(0)), Err(Refusal::MeteredLine));
     let mut seen = in_pakistan(Terms::default());
-    seen.set_metered(true);
+    seen.set_line(true, false);
     assert_eq!(routine(&mut seen, "x.com", at(0)), Err(Refusal::MeteredLine));
     let mut unworried = in_pakistan(terms("metered = \"no\""));
-    unworried.set_metered(true);
+    unworried.set_line(true, false);
     assert!(routine(&mut unworried, "x.com", at(0)).is_ok());
 }
 
@@ -319,4 +319,26 @@ fn ways_around_censorship_are_refused_until_the_volunteer_opted_in_to_each() {
     assert_eq!(other, Err(Refusal::NotOptedIn), "each for itself");
     let mut control = policy.for_control(true);
     assert!(control.admit_routine(kinds[1], &targets[1], Depth::Light, at(0)).is_ok());
+}
+
+#[test]
+fn a_selfcheck_asks_a_canary_of_the_list_in_its_turn_and_nobody_else() {
+    let mut policy = standard();
+    policy.kinds.insert(CheckKind::Selfcheck);
+    assert_eq!(policy.admit_selfcheck(at(0)).err(), Some(Refusal::NotInList), "no canaries, no selfcheck");
+    let list = policy.list.as_mut().expect("a list");
+    list.targets[0].category = Category::canary();
+    list.targets[1].category = Category::canary();
+    let asked: BTreeSet<String> = (0..4)
+        .map(|minute| policy.admit_selfcheck(at(minute * 60)).expect("permitted").0.host().to_owned())
+        .collect();
+    assert_eq!(asked, ["t0.example.com", "t1.example.com"].map(String::from).into());
+    assert!(!policy.permitted_kinds().contains(&CheckKind::Selfcheck), "nobody else asks for one");
+    policy.set_line(false, true);
+    assert_eq!(policy.admit_selfcheck(at(300)).err(), Some(Refusal::VpnActive));
+    assert_eq!(
+        routine(&mut policy, "x.com", at(300)),
+        Err(Refusal::VpnActive),
+        "another line would be measured"
+    );
 }

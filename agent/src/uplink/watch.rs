@@ -143,6 +143,7 @@ impl Stream<'_> {
                 if let Ok(address) = welcome.seen_address.parse() {
                     agent.own.seen_as(address);
                 }
+                agent.line.seen_in(welcome.seen_asn);
                 let seconds = welcome.beat_interval_s.clamp(*INTERVALS.start(), *INTERVALS.end());
                 return Some(Duration::from_secs(seconds.into()));
             }

@@ -1,5 +1,6 @@
 //! What steps saw.
 
+use super::line::{line_from_wire, line_to_wire};
 use super::path::{path_from_wire, path_to_wire};
 use super::tunnel::{tunnel_from_wire, tunnel_to_wire};
 use super::{WireError, bounded, invalid, web};
@@ -31,6 +32,7 @@ pub(super) fn fact_to_wire(fact: &Fact) -> Option<wire::observation::Fact> {
             peer_versions: quic.peer_versions.clone(),
         })),
         Fact::Throughput(download) => Some(wire::observation::Fact::Throughput(throughput_to_wire(download))),
+        Fact::Line(line) => Some(wire::observation::Fact::Line(line_to_wire(line))),
         Fact::Endpoint(endpoint) => {
             Some(wire::observation::Fact::Endpoint(wire::EndpointFact { name: endpoint.name.clone() }))
         }
@@ -47,6 +49,7 @@ pub(super) fn fact_from_wire(fact: wire::observation::Fact) -> Result<Fact, Wire
         wire::observation::Fact::Http(http) => Fact::Http(web::http_from_wire(http)?),
         wire::observation::Fact::Quic(quic) => Fact::Quic(quic_from_wire(quic)?),
         wire::observation::Fact::Throughput(download) => Fact::Throughput(throughput_from_wire(download)?),
+        wire::observation::Fact::Line(line) => Fact::Line(line_from_wire(&line)?),
         wire::observation::Fact::Endpoint(endpoint) => {
             Fact::Endpoint(EndpointFact { name: bounded("name", endpoint.name, MAX_NAME_BYTES + 6)? })
         }

@@ -2,6 +2,7 @@
 
 mod fact;
 mod incident;
+mod line;
 mod measurement;
 mod path;
 mod schedule;

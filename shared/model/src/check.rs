@@ -39,6 +39,8 @@ pub enum CheckKind {
     Messenger,
     /// Discriminating retries of a `web` measurement that went wrong: which thing is blocked. Never a routine.
     Diagnose,
+    /// What the vantage point's own line is like, by the list's canaries. Never a routine: the agent runs it by itself.
+    Selfcheck,
 }
 
 impl CheckKind {
@@ -60,6 +62,7 @@ impl CheckKind {
             Self::Signal => "signal",
             Self::Messenger => "messenger",
             Self::Diagnose => "diagnose",
+            Self::Selfcheck => "selfcheck",
         }
     }
 
@@ -72,6 +75,8 @@ impl CheckKind {
             (Self::Quic, Depth::Light) => 25_000,
             (Self::Web | Self::Quic | Self::VpnApi, Depth::Full) => 60_000,
             (Self::Diagnose, _) => 100_000,
+            // A handshake, at most a second one over IPv6, and the head of a plain page.
+            (Self::Selfcheck, _) => 15_000,
             (Self::Throughput, _) => 900_000,
             (Self::Path, _) => 60_000,
             // Two to five TLS handshakes, and a dozen connections that carry next to nothing.
@@ -93,6 +98,7 @@ impl CheckKind {
             Self::Web | Self::Quic => Duration::from_secs(30),
             // A download costs as much as ninety light checks.
             Self::Throughput | Self::Diagnose => Duration::from_secs(3600),
+            Self::Selfcheck => Duration::from_secs(300),
             // Where a censor sits changes slowly, and each run sends the name to the censor several times.
             Self::Path => Duration::from_secs(6 * 3600),
             Self::Whatsapp | Self::Telegram | Self::Signal | Self::Messenger => Duration::from_secs(300),
@@ -106,7 +112,7 @@ impl CheckKind {
     /// Says whether a schedule may hold it; what it may not is done only when asked for, as a confirmation.
     #[must_use]
     pub const fn is_routine(self) -> bool {
-        !matches!(self, Self::Diagnose)
+        !matches!(self, Self::Diagnose | Self::Selfcheck)
     }
 
     /// Says whether only `https` targets can be measured by it.
@@ -192,6 +198,7 @@ impl FromStr for CheckKind {
             "signal" => Ok(Self::Signal),
             "messenger" => Ok(Self::Messenger),
             "diagnose" => Ok(Self::Diagnose),
+            "selfcheck" => Ok(Self::Selfcheck),
             other => Err(format!("unknown check {other:?}")),
         }
     }

@@ -9,6 +9,7 @@ mod failure;
 mod id;
 mod incident;
 mod judgement;
+mod line;
 mod list;
 mod measurement;
 mod network;
@@ -27,6 +28,7 @@ pub use failure::Failure;
 pub use id::{AgentId, IdError, IncidentId, MeasurementId, TaskToken};
 pub use incident::{Baseline, BaselineCell, Basis, Incident, Reach, Revision, Status, Verdict, VerdictError};
 pub use judgement::{Class, Judgement, Layer, LayerStatus};
+pub use line::{Ipv6, LineFact};
 pub use list::{
     Landmark, Limits, ListError, MAX_LIST_BYTES, MAX_TARGETS, ResolverSpec, Signature, SignedList,
     TargetSpec, TaskList,

@@ -1,8 +1,8 @@
 //! Measurements: facts that an agent saw, step by step, without any opinion.
 
 use crate::{
-    CheckKind, Depth, DnsAnswer, Failure, HttpFact, Layer, MeasurementId, PathFact, Target, TaskToken,
-    Timestamp, TlsFact, TunnelFact, Why,
+    CheckKind, Depth, DnsAnswer, Failure, HttpFact, Layer, LineFact, MeasurementId, PathFact, Target,
+    TaskToken, Timestamp, TlsFact, TunnelFact, Why,
 };
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -131,6 +131,8 @@ pub enum Fact {
     Endpoint(EndpointFact),
     /// A handshake of a circumvention protocol.
     Tunnel(TunnelFact),
+    /// What a selfcheck saw of the line.
+    Line(LineFact),
 }
 
 /// What a QUIC handshake showed.

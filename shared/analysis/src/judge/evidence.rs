@@ -3,8 +3,8 @@
 use super::Fingerprints;
 use super::address::is_near;
 use faultline_model::{
-    CheckKind, Engine, Fact, Failure, HttpFact, Layer, Measurement, Observation, PathFact, PathProbe,
-    ProtocolClass, QuicFact, ThroughputFact, TunnelFact,
+    CheckKind, Engine, Fact, Failure, HttpFact, Layer, LineFact, Measurement, Observation, PathFact,
+    PathProbe, ProtocolClass, QuicFact, ThroughputFact, TunnelFact,
 };
 use std::net::IpAddr;
 
@@ -35,6 +35,14 @@ impl<'a> Evidence<'a> {
     pub(crate) fn quic(&self) -> Option<&'a QuicFact> {
         self.measurement.observations.iter().find_map(|step| match &step.fact {
             Fact::Quic(fact) => Some(fact),
+            _ => None,
+        })
+    }
+
+    /// Returns what a selfcheck saw of the line.
+    pub(crate) fn line(&self) -> Option<&'a LineFact> {
+        self.measurement.observations.iter().find_map(|step| match &step.fact {
+            Fact::Line(line) => Some(line),
             _ => None,
         })
     }

@@ -53,6 +53,7 @@ pub const fn control_max_age(check: CheckKind) -> Duration {
         | CheckKind::Messenger
         | CheckKind::Quic
         | CheckKind::Diagnose
+        | CheckKind::Selfcheck
         | CheckKind::Path => Duration::from_secs(600),
         CheckKind::Throughput => Duration::from_secs(75 * 60),
         // They run every ten minutes at most.

@@ -123,9 +123,7 @@ impl fmt::Display for Table {
             .rows
             .iter()
             .flat_map(|row| {
-                row.cells
-                    .iter()
-                    .filter_map(|cell| (cell.status != LayerStatus::Ok).then(|| cell.rule.clone()))
+                row.cells.iter().filter(|cell| cell.status != LayerStatus::Ok).map(|cell| cell.rule.clone())
             })
             .collect();
         let mut distinct = rules.clone();

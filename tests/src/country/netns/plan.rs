@@ -113,7 +113,7 @@ impl Layout {
     }
 
     /// Leads a network's answers from the outside over the backbone to its gateway.
-    fn from_outside(&mut self, prefix: Prefix, (far, router): (&str, Ipv4Addr)) {
+    fn route_from_outside(&mut self, prefix: Prefix, (far, router): (&str, Ipv4Addr)) {
         self.lines(BACKBONE, |f| {
             format!("route add {} via {} dev {far}", f.prefix(prefix), f.address(router))
         });
@@ -131,7 +131,7 @@ impl Layout {
             self.behind(&far, &name, provider.router, provider.prefix);
             if index == 0 {
                 self.way_out(&name, &far, router);
-                self.from_outside(provider.prefix, (&far, router));
+                self.route_from_outside(provider.prefix, (&far, router));
             } else {
                 self.lines(&name, |f| format!("route add {} dev {far}", f.address(router)));
             }
@@ -171,7 +171,7 @@ impl Layout {
         let upstream = scenario.gateways.iter().find(|gateway| gateway.asn == hosting.upstream);
         if let Some(router) = upstream.map(|gateway| gateway.router) {
             self.way_out(&name, "out", router);
-            self.from_outside(hosting.prefix, (&far, router));
+            self.route_from_outside(hosting.prefix, (&far, router));
         }
     }
 

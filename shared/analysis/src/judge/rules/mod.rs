@@ -7,6 +7,7 @@ mod local;
 pub(super) mod messaging;
 pub(super) mod path;
 mod quic;
+mod selfcheck;
 mod tcp;
 pub(super) mod throughput;
 mod tls;
@@ -53,6 +54,7 @@ pub(super) fn apply(evidence: &Evidence<'_>, controls: &[&ControlFact]) -> Judge
             tunnel::apply(evidence, controls)
         }
         CheckKind::Diagnose => diagnose::apply(evidence, controls),
+        CheckKind::Selfcheck => selfcheck::apply(evidence),
     }
 }
 

@@ -1,11 +1,17 @@
 //! Runs what is due: routine work by the timetable, and confirmations beside it, each in its own lane, so that a
 //! confirmation never waits for routine work.
 
+mod selfcheck;
+
 use crate::agent::Agent;
 use crate::checks::{Check, Checks, Job, NotRun, Outcome};
+use crate::line::Place;
 use crate::policy::{Grant, Refusal};
 use crate::schedule::{Entry, Timetable};
-use faultline_model::{CheckKind, Depth, Measurement, MeasurementId, Target, Task, TaskToken, Why};
+use crate::state::BudgetChoice;
+use faultline_model::{
+    CheckKind, Depth, Measurement, MeasurementId, Target, Task, TaskToken, Timestamp, Why,
+};
 use faultline_proto::convert::measurement_to_wire;
 use faultline_runtime::{now, random_bytes};
 use futures_util::FutureExt;
@@ -55,6 +61,7 @@ pub async fn run(
     let mut runner = Runner::new(agent, checks);
     loop {
         runner.look_for_pause();
+        runner.look_at_line();
         runner.start_confirmations();
         runner.start_due();
         let pause = runner.pause_until_next();
@@ -115,6 +122,28 @@ impl Runner {
         }
     }
 
+    /// Notes where traffic leaves, and looks at the line itself from time to time.
+    fn look_at_line(&mut self) {
+        if let Some(line) = self.agent.line.read() {
+            self.agent.policy().set_line(line.is_metered(), line.is_vpn());
+        }
+        let interval = match self.agent.budget() {
+            BudgetChoice::Standard => CheckKind::Selfcheck.least_interval(),
+            BudgetChoice::Small => CheckKind::Selfcheck.least_interval() * 6,
+        };
+        let Ok(last) = self.agent.line.last.try_lock() else { return };
+        let is_due = last.as_ref().is_none_or(|looked| looked.is_older_than(interval));
+        drop(last);
+        let Some(selfcheck) = self.checks.get(&CheckKind::Selfcheck).filter(|_| is_due) else { return };
+        if self.timetable.is_empty() || self.agent.status.is_paused() || self.routine.len() >= LANE {
+            return;
+        }
+        let (agent, selfcheck) = (Arc::clone(&self.agent), Arc::clone(selfcheck));
+        self.routine.spawn(async move {
+            let _ = selfcheck::is_portal(&agent, &selfcheck, false).await;
+        });
+    }
+
     fn pause_until_next(&self) -> Duration {
         let next = self.timetable.next_due().filter(|_| self.routine.len() < LANE);
         next.map_or(TICK, |due| due.since(now()).clamp(Duration::from_millis(5), TICK))
@@ -136,7 +165,7 @@ impl Runner {
                 (Ok(grant), Some(check)) => {
                     let Task { check: kind, target, depth, token } = task;
                     let token = Some(token);
-                    let order = Assignment { kind, target, depth, token, grant };
+                    let order = Assignment { kind, target, depth, token, grant, selfcheck: self.selfcheck() };
                     let work = work(Arc::clone(&self.agent), Arc::clone(check), order);
                     self.confirmations.spawn(work);
                 }
@@ -157,7 +186,8 @@ impl Runner {
             let admitted = self.agent.policy().admit_routine(kind, &target, depth, moment);
             match (admitted, self.checks.get(&kind)) {
                 (Ok(grant), Some(check)) => {
-                    let order = Assignment { kind, target, depth, token: None, grant };
+                    let order =
+                        Assignment { kind, target, depth, token: None, grant, selfcheck: self.selfcheck() };
                     self.routine.spawn(work(Arc::clone(&self.agent), Arc::clone(check), order));
                 }
                 (Ok(_), None) => self.agent.status.refused(Refusal::UnknownCheck),
@@ -175,6 +205,10 @@ impl Runner {
         }
     }
 
+    fn selfcheck(&self) -> Option<Arc<dyn Check>> {
+        self.checks.get(&CheckKind::Selfcheck).cloned()
+    }
+
     fn refuse(&self, refusal: Refusal) {
         tracing::debug!(reason = refusal.reason(), "refused a task");
         self.agent.status.refused(refusal);
@@ -188,60 +222,94 @@ struct Assignment {
     depth: Depth,
     token: Option<TaskToken>,
     grant: Grant,
+    /// What tells a portal from a block.
+    selfcheck: Option<Arc<dyn Check>>,
 }
 
 /// Runs one check and spools what it saw at once.
 async fn work(agent: Arc<Agent>, check: Arc<dyn Check>, order: Assignment) {
     agent.save_ledger().await;
-    let Assignment { kind, target, depth, token, grant } = order;
+    let Assignment { kind, target, depth, token, grant, selfcheck } = order;
     let parent = if kind == CheckKind::Diagnose { agent.latest.of(&target) } else { None };
     if kind == CheckKind::Diagnose && parent.is_none() {
         agent.status.not_run(NotRun::NothingToDiagnose.reason());
         return;
     }
     let why = if token.is_some() { Why::Confirmation } else { Why::Routine };
-    let (started_at, clock) = (now(), Instant::now());
+    let (started_at, clock, place) = (now(), Instant::now(), agent.line.place());
     let (resolver, control) = (grant.resolver.clone(), grant.control.clone());
     let diagnosis = grant.diagnosis.clone();
     let job = Job { target: target.clone(), depth, resolver, control, diagnosis };
     let ended = AssertUnwindSafe(check.run(job)).catch_unwind().await.unwrap_or(Err(NotRun::Panicked));
     let duration = clock.elapsed();
     let ended = ended.and_then(|outcome| believe_clock(started_at.unix_ms(), duration, outcome));
+    let mut ended = ended.and_then(|outcome| believe_line(&agent, &place, outcome));
+    if let (Ok(outcome), Some(selfcheck)) = (&ended, &selfcheck)
+        && selfcheck::is_behind_portal(&agent, selfcheck, outcome).await
+    {
+        ended = Err(NotRun::Portal);
+    }
     match ended {
-        Ok(Outcome { observations, bytes }) => {
-            let measurement = Measurement {
-                id: MeasurementId::from_bytes(random_bytes()),
-                check: kind,
-                target,
-                depth,
-                why,
-                token,
-                list_version: grant.list_version,
-                started_at,
-                duration,
-                parent,
-                observations,
-            };
-            let Some(measurement) = agent.own.scrubber().scrub(measurement) else {
-                tracing::warn!("a measurement could not be scrubbed and is not kept");
-                agent.status.not_run("not_scrubbed");
-                return;
-            };
-            if kind == CheckKind::Web {
-                agent.latest.note(&measurement);
+        Ok(outcome) => {
+            let run = Run { kind, target, depth, why, token, parent, started_at, duration };
+            if let Some(kept) = keep(&agent, &grant, run, outcome).await {
+                if kind == CheckKind::Web {
+                    agent.latest.note(&kept);
+                }
+                agent.status.measured(why);
             }
-            let message = measurement_to_wire(&measurement);
-            // Its own bytes, and those of the request and the receipt around it.
-            let upload = message.encoded_len() as u64 + 300;
-            agent.policy().settle(&grant, bytes + upload);
-            agent.spool.append(message).await;
-            agent.status.measured(why);
         }
         Err(not_run) => {
             tracing::warn!(reason = not_run.reason(), "a check gave no measurement");
             agent.status.not_run(not_run.reason());
         }
     }
+}
+
+/// What was run, and when.
+struct Run {
+    kind: CheckKind,
+    target: Target,
+    depth: Depth,
+    why: Why,
+    token: Option<TaskToken>,
+    parent: Option<MeasurementId>,
+    started_at: Timestamp,
+    duration: Duration,
+}
+
+/// Scrubs what was seen, settles its cost and spools it; returns it if it was kept.
+async fn keep(agent: &Agent, grant: &Grant, run: Run, outcome: Outcome) -> Option<Measurement> {
+    let Outcome { observations, bytes } = outcome;
+    let measurement = Measurement {
+        id: MeasurementId::from_bytes(random_bytes()),
+        check: run.kind,
+        target: run.target,
+        depth: run.depth,
+        why: run.why,
+        token: run.token,
+        list_version: grant.list_version,
+        started_at: run.started_at,
+        duration: run.duration,
+        parent: run.parent,
+        observations,
+    };
+    let Some(measurement) = agent.own.scrubber().scrub(measurement) else {
+        tracing::warn!("a measurement could not be scrubbed and is not kept");
+        agent.status.not_run("not_scrubbed");
+        return None;
+    };
+    let message = measurement_to_wire(&measurement);
+    // Its own bytes, and those of the request and the receipt around it.
+    let upload = message.encoded_len() as u64 + 300;
+    agent.policy().settle(grant, bytes + upload);
+    agent.spool.append(message).await;
+    Some(measurement)
+}
+
+/// Discards what was measured while the machine was carried to another network.
+fn believe_line(agent: &Agent, before: &Place, outcome: Outcome) -> Result<Outcome, NotRun> {
+    if agent.line.place().has_moved_from(before) { Err(NotRun::LineChanged) } else { Ok(outcome) }
 }
 
 /// Discards what was measured while the clock was set or the machine slept.
