@@ -1,6 +1,7 @@
 //! What can be typed. The texts here are the program's manual.
 
 use clap::{Args, Parser, Subcommand};
+use faultline_model::Timestamp;
 use std::path::PathBuf;
 
 const GLOBAL: &str = "Global options";
@@ -94,6 +95,12 @@ pub(crate) enum Command {
     /// --ooni takes OONI's published data instead. Bad lines are counted, reported with their number and skipped. The same input gives the same output
     /// to the byte.
     Replay(ReplayArguments),
+    /// Say which verdicts the vantage points that there are could give, how soon, and what would change that
+    ///
+    /// DIR holds data in the replay format, as faultline-coordinator export writes them. Whoever was heard in the day
+    /// before DATE, or before the data end, is there. One answer per provider and verdict: detectable or not, the
+    /// expected delay, and the least that would change it.
+    Readiness(ReadinessArguments),
     /// Judge measurements from a file, without any coordinator
     ///
     /// FILE holds what `faultline-agent check --json` printed, or OONI's measurements: one JSON object a line or one
@@ -328,6 +335,21 @@ pub(crate) struct ImportArguments {
     /// Where they come from, for people [default: the name of the file or folder]
     #[arg(long, value_name = "TEXT")]
     pub source: Option<String>,
+    #[command(flatten)]
+    pub format: Format,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ReadinessArguments {
+    /// The country, as two letters
+    #[arg(value_name = "CC")]
+    pub country: String,
+    /// Folder with recorded data
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// The moment asked about, RFC 3339 [default: the end of the data]
+    #[arg(long, value_name = "DATE")]
+    pub at: Option<Timestamp>,
     #[command(flatten)]
     pub format: Format,
 }

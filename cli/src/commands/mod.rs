@@ -10,6 +10,7 @@ mod init;
 mod invite;
 pub(crate) mod judge;
 mod list;
+mod readiness;
 mod replay;
 mod status;
 mod watch;
@@ -36,6 +37,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Baseline => baseline::run(&home).await,
         Command::Import(arguments) => import::run(&home, arguments).await,
         Command::Replay(arguments) => replay::run(&arguments),
+        Command::Readiness(arguments) => readiness::run(&arguments),
         Command::Judge(arguments) => judge::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
     }

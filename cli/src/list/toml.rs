@@ -52,6 +52,8 @@ struct Resolver {
     udp: Spanned<String>,
     doh_url: Spanned<String>,
     doh_address: Spanned<String>,
+    #[serde(default)]
+    dot: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -225,12 +227,16 @@ fn read_resolver(reader: &mut Reader<'_>, resolver: &Resolver) -> Option<Resolve
     if !is_good {
         reader.fault(resolver.doh_url.span(), "resolver.doh_url", format!("{doh_url:?} is no https URL"));
     }
+    let dot = match &resolver.dot {
+        Some(text) => Some(read_address(reader, "resolver.dot", text)?),
+        None => None,
+    };
     Some(ResolverSpec {
         name: resolver.name.get_ref().clone(),
         udp: udp?,
         doh_url: doh_url.clone(),
         doh_address: doh_address?,
-        dot: None,
+        dot,
     })
 }
 
