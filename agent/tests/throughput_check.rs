@@ -201,7 +201,7 @@ async fn without_a_control_of_its_own_host_nothing_is_downloaded() {
     let world = world().await;
     let check = ThroughputCheck::new(world.net());
     let run = |target, control| check.run(job(target, control));
-    let plain = run("http://video.test/", Some("https://canary.test/")).await;
+    let plain = run("https://video.test/", Some("http://canary.test/")).await;
     assert_eq!(plain, Err(NotRun::NotApplicable));
     let own = run("https://video.test/a", Some("https://video.test/b")).await;
     assert_eq!(own, Err(NotRun::NotApplicable));

@@ -48,6 +48,7 @@ fn verdict(judged: &Judged) -> String {
         LayerStatus::Down => format!("not blocked (down {place})"),
         LayerStatus::Blocked => format!("blocked {place}"),
         LayerStatus::Throttled => format!("throttled {place}"),
+        LayerStatus::Tampered => format!("tampered {place}, reachable"),
         LayerStatus::Insufficient => "insufficient".to_owned(),
     }
 }

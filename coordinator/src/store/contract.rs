@@ -351,6 +351,8 @@ pub(super) async fn judgements_are_noted_and_counted_by_cell<S: Archive>(
         layer: class.layer(),
         status: LayerStatus::Blocked,
         rule: "test".into(),
+        hop: 2,
+        evidence: vec![0, 3],
     };
     let read = store.measurements_after(0, 10).await.expect("read").measurements;
     let classes = [Class::TlsReset, Class::Ok, Class::LocalNetworkDown, Class::TlsTimeout];

@@ -15,7 +15,7 @@ pub enum CheckKind {
     Web,
     /// DNS, a QUIC handshake and one HTTP/3 request to an `https` URL.
     Quic,
-    /// The beginning of an `https` URL's body, timed, and then the list's control URL's through the same line.
+    /// The beginning of a URL's body, timed, and then the list's control URL's through the same line.
     Throughput,
     /// Probes of limited reach on the way to a URL's address: who is on it, and where a name is interfered with.
     Path,
@@ -120,13 +120,7 @@ impl CheckKind {
     pub const fn needs_https(self) -> bool {
         matches!(
             self,
-            Self::Quic
-                | Self::Throughput
-                | Self::VpnApi
-                | Self::Whatsapp
-                | Self::Telegram
-                | Self::Signal
-                | Self::Messenger
+            Self::Quic | Self::VpnApi | Self::Whatsapp | Self::Telegram | Self::Signal | Self::Messenger
         )
     }
 

@@ -10,6 +10,7 @@
 pub mod addresses;
 pub mod ask;
 pub mod blueprint;
+pub mod cases;
 pub mod chaos;
 pub mod endpoints;
 pub mod enter;

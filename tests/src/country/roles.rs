@@ -21,7 +21,7 @@ pub enum Role {
     /// A provider's resolver.
     Resolver(resolver::Config),
     /// All sites and public resolvers.
-    World(world::Config),
+    World(Box<world::Config>),
     /// Proxies outside the country.
     Proxies(proxies::Config),
 }
@@ -76,7 +76,7 @@ pub fn play() -> Result<(), RoleError> {
             proxies::serve(config, say_ready).await.map_err(|e| RoleError::Serve("proxies", e))
         }),
         Role::World(config) => runtime()?.block_on(async {
-            let world = world::World::open(config, standing).await.map_err(RoleError::World)?;
+            let world = world::World::open(*config, standing).await.map_err(RoleError::World)?;
             say_ready().map_err(talk)?;
             world.serve().await.map_err(RoleError::World)
         }),

@@ -1,5 +1,6 @@
 //! `country`: an emulated country to run Faultline in, on this machine, without touching its network.
 
+mod cases;
 mod probes;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -36,6 +37,8 @@ enum Command {
     },
     /// Runs a scenario: agents, controls and coordinator as real processes in the country.
     Run(RunArgs),
+    /// Runs small countries, each with one line and one target, and compares the judgement with what is true.
+    Cases(cases::CasesArgs),
     /// Judges the result of a run.
     Score {
         /// The object that `country run --json` wrote.
@@ -140,6 +143,7 @@ fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Check { file } => Ok(read(&file).map_or_else(|code| code, |scenario| describe(&scenario))),
         Command::Run(args) => run_scenario(args),
+        Command::Cases(args) => cases::run(&args),
         Command::Score { result, json } => judge(&result, json),
         Command::Shell(args) => shell(args),
         Command::Visit(args) => runtime()?.block_on(probes::visits(args)),

@@ -1,7 +1,7 @@
 //! Our own proxies: SOCKS5 without authentication, and CONNECT behind TLS. Each leads to port 443 of hosts of the world.
 
 use crate::country::blueprint;
-use crate::country::scenario::Scenario;
+use crate::country::scenario::{Certificate, Scenario};
 use crate::country::timeline::Standing;
 use crate::country::world::certificates::{Authority, AuthorityPem, ByName};
 use crate::country::world::dns::Zone;
@@ -78,7 +78,8 @@ pub async fn serve(config: Config, ready: impl FnOnce() -> Result<()>) -> Result
 }
 
 fn acceptor(authority: &Authority, host: &str) -> Result<TlsAcceptor> {
-    let by_name = ByName::issue(authority, &[host.to_owned()], Standing::default()).map_err(Error::other)?;
+    let by_name = ByName::issue(authority, &[(host.to_owned(), Certificate::Good)], Standing::default())
+        .map_err(Error::other)?;
     let mut tls = rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(Error::other)?

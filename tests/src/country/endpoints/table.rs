@@ -146,6 +146,7 @@ const fn word(cell: &Cell) -> &'static str {
         LayerStatus::Blocked => "blocked",
         LayerStatus::Down => "down",
         LayerStatus::Throttled => "throttled",
+        LayerStatus::Tampered => "tampered",
         LayerStatus::Insufficient => "insufficient",
     }
 }

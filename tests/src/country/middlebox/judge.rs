@@ -125,6 +125,7 @@ impl Judge {
         for order in orders.iter().filter(|order| order.means_address(view.remote)) {
             match order.act {
                 Act::Drop => return Some(Decision::Drop),
+                Act::SixDrop if view.packet.six => return Some(Decision::Drop),
                 Act::QuicDrop if is_quic => return Some(Decision::Drop),
                 Act::Protocol(signature) if view.outward && signature.is_in(view.packet) => {
                     let is_reset = signature == Signature::OpenvpnReset;
@@ -186,7 +187,10 @@ impl Judge {
         let decision = orders.iter().filter(|order| order.means_host(name)).find_map(|order| {
             Some(match (&order.act, in_clear) {
                 (Act::SniReset, false) | (Act::HostReset, true) => Decision::Inject(view.packet.resets()),
-                (Act::SniDrop, false) => Decision::Drop,
+                (Act::SniDrop, false) | (Act::HostDrop, true) => Decision::Drop,
+                (Act::SniClose, false) | (Act::HostClose, true) => {
+                    Decision::Inject(view.packet.answer_and_end(&[]))
+                }
                 (Act::HostPage(page), true) => {
                     Decision::Inject(view.packet.answer_and_end(block_page(page).as_bytes()))
                 }

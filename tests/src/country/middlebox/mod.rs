@@ -7,12 +7,12 @@
 mod divert;
 mod flow;
 mod forge;
-mod hello;
+pub mod hello;
 mod judge;
 mod pace;
 mod packet;
 mod protocol;
-mod request;
+pub mod request;
 
 pub use protocol::Signature;
 

@@ -145,14 +145,16 @@ impl Layout {
         Ok(())
     }
 
-    /// Lets a router pass packets on and answers come another way than they went, before its links are up.
+    /// Lets a router pass packets on and answers come another way than they went, before its links are up. Senders slow
+    /// down when packets are lost, as most servers do, whatever this machine is set to.
     async fn forwarding(&self, name: &str) -> Result<(), NetnsError> {
         if !self.routers.contains(name) {
             return Ok(());
         }
         let script = "echo 1 >/proc/sys/net/ipv4/ip_forward; \
                       for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 >$f; done; \
-                      f=/proc/sys/net/ipv6/conf/all/forwarding; if [ -e $f ]; then echo 1 >$f; fi";
+                      f=/proc/sys/net/ipv6/conf/all/forwarding; if [ -e $f ]; then echo 1 >$f; fi; \
+                      f=/proc/sys/net/ipv4/tcp_congestion_control; { echo cubic >$f; } 2>/dev/null || true";
         let mut shell = command(name, Path::new("sh"));
         shell.args(["-e", "-c", script]);
         feed("sh", name, shell, String::new()).await

@@ -1,7 +1,7 @@
 //! Reads `[[endpoint]]` blocks: the far ends of circumvention checks, which stand outside the country.
 
 use super::check::Notes;
-use super::{Content, Scenario, Site, raw};
+use super::{Content, Scenario, raw};
 use crate::country::addresses::Pool;
 use faultline_model::{ProtocolClass, is_denied_port};
 
@@ -40,9 +40,9 @@ pub(super) fn endpoints(notes: &mut Notes<'_>, scenario: &mut Scenario, file: &r
             notes.add(entry.host.span().start, "to", format!("no target of the list is at {to:?}"));
         }
         let to = entry.to.clone().unwrap_or_else(|| scenario.list.targets[0].target.host().to_owned());
-        let content = Content::Page { title: class.title().to_owned(), body: None };
+        let content = Content::Page { title: class.title().to_owned(), body: None, short: false };
         let address = pool.deal();
-        scenario.sites.push(Site { host: host.clone(), address, content, clear: false, inside: None });
+        scenario.sites.push(super::sites::plain(host.clone(), address, content, (false, None)));
         scenario.endpoints.push(Endpoint { class, host, port, to });
     }
 }

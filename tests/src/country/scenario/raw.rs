@@ -1,5 +1,6 @@
 //! The scenario file as it is written, before anything is checked; see `docs/scenarios.md`.
 
+use super::site::{Certificate, Serves};
 use faultline_model::{Access, Verdict};
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -108,6 +109,16 @@ pub(super) struct Site {
     pub body: Option<String>,
     pub redirect: Option<Spanned<String>>,
     pub media_bytes: Option<usize>,
+    pub location: Option<String>,
+    #[serde(default)]
+    pub challenge: bool,
+    #[serde(default)]
+    pub short: bool,
+    #[serde(default)]
+    pub serves: Serves,
+    #[serde(default)]
+    pub certificate: Certificate,
+    pub dns: Option<Spanned<String>>,
     pub inside: Option<Spanned<String>>,
     #[serde(default)]
     pub canary: bool,
@@ -151,9 +162,13 @@ pub(super) enum HowName {
     AddressRefuse,
     SniReset,
     SniDrop,
+    SniClose,
     HttpReset,
+    HttpDrop,
+    HttpClose,
     HttpBlockpage,
     QuicDrop,
+    Ipv6Drop,
     OpenvpnDrop,
     OpenvpnReset,
     WireguardDrop,

@@ -15,7 +15,7 @@
 
 use super::super::evidence::are_apart;
 use super::super::{ControlFact, Evidence};
-use super::{Finding, beside_controls, dns};
+use super::{Finding, beside_controls, dns, views_at};
 use faultline_model::{
     CheckKind, Class, Engine, Fact, Failure, HttpFact, Judgement, Layer, LayerStatus, Observation, Variant,
 };
@@ -44,13 +44,15 @@ pub(super) fn apply(evidence: &Evidence<'_>, controls: &[&ControlFact]) -> Judge
     let Some(finding) = find(evidence) else {
         return inconclusive();
     };
-    let of = |check: CheckKind| {
-        controls.iter().copied().filter(|control| control.check == check).collect::<Vec<_>>()
+    let seen = |check: CheckKind| {
+        let own: Vec<&ControlFact> =
+            controls.iter().copied().filter(|control| control.check == check).collect();
+        views_at(evidence, &own, evidence.hop())
     };
     // A site that is down looks blocked to every retry; controls know.
     let status = match finding.layer {
-        Layer::Quic => beside_controls(Layer::Quic, &of(CheckKind::Quic)),
-        layer => beside_controls(layer, &of(CheckKind::Web)),
+        Layer::Quic => beside_controls(Layer::Quic, &seen(CheckKind::Quic)),
+        layer => beside_controls(layer, &seen(CheckKind::Web)),
     };
     finding.judged(status)
 }
