@@ -106,7 +106,10 @@ fn apply_web(evidence: &Evidence<'_>, controls: &[&ControlFact]) -> Judgement {
         (None, Class::LocalNetworkDown) => LayerStatus::Insufficient,
         (None, _) => {
             let hop = finding.hop.unwrap_or_else(|| evidence.hop());
-            beside_controls(finding.layer, &views_at(evidence, &controls, hop))
+            match beside_controls(finding.layer, &views_at(evidence, &controls, hop)) {
+                LayerStatus::Blocked if finding.rule == http::NOWHERE => LayerStatus::Insufficient,
+                status => status,
+            }
         }
     };
     finding.judged(status)
