@@ -1,4 +1,4 @@
-//! Where an agent may connect to: public addresses, three ports, and never the volunteer's own networks.
+//! Where an agent may connect to: public addresses, few ports, and never the volunteer's own networks.
 //!
 //! A denied address is still recorded where it was an answer; it is only never spoken to. An IPv6 address that
 //! carries an IPv4 address (NAT64, 6to4, Teredo) is judged by both.
@@ -16,6 +16,8 @@ pub enum Purpose {
     PublicResolver,
     /// The system's own resolver, which usually stands in the volunteer's network: port 53.
     SystemResolver,
+    /// An endpoint of a messaging service's own programs: ports 80, 443 and 5222.
+    Messaging,
     /// The far end of a circumvention check: the port that the signed list names for it, unless nobody may touch it.
     Endpoint(u16),
 }
@@ -71,6 +73,7 @@ impl AddressPolicy {
             Purpose::Site => &[80, 443],
             Purpose::PublicResolver => &[53, 443, 853],
             Purpose::SystemResolver => &[53],
+            Purpose::Messaging => &[80, 443, 5222],
             Purpose::Endpoint(port) => {
                 if is_denied_port(port) {
                     return Err(Denied::Port(port));
@@ -274,5 +277,17 @@ mod tests {
             let peer = SocketAddr::new(foreign.parse().expect("an address"), 443);
             assert_eq!(policy.permit(peer, Purpose::Site), Ok(peer), "{foreign}");
         }
+    }
+
+    #[test]
+    fn an_endpoint_has_the_one_port_that_is_named_for_it() {
+        let rules = AddressPolicy::new(LocalNetworks::default());
+        let permits = |peer: &str, named| {
+            rules.permit(peer.parse().expect("an address"), Purpose::Endpoint(named)).is_ok()
+        };
+        assert!(permits("8.8.8.8:1194", 1194) && permits("8.8.8.8:443", 443));
+        assert!(!permits("8.8.8.8:1195", 1194), "another port");
+        assert!(!permits("8.8.8.8:25", 25) && !permits("8.8.8.8:445", 445), "whoever named it");
+        assert!(!permits("192.168.1.1:1194", 1194) && !permits("127.0.0.1:1194", 1194));
     }
 }

@@ -110,7 +110,14 @@ impl World {
 
     /// The network with deadlines that a test of silence can wait for.
     pub fn net_with(&self, deadlines: Deadlines) -> Arc<Net> {
-        let ports = [(80, self.http_port), (443, self.https_port), (53, self.dns_port), (853, self.dot_port)];
+        self.net_also(deadlines, &[])
+    }
+
+    /// The same with further ports, each asked for and real.
+    pub fn net_also(&self, deadlines: Deadlines, more: &[(u16, u16)]) -> Arc<Net> {
+        let mut ports =
+            vec![(80, self.http_port), (443, self.https_port), (53, self.dns_port), (853, self.dot_port)];
+        ports.extend(more);
         let roots = Roots::Only(vec![self.authority.root()]);
         let resolver = SocketAddr::new(SYSTEM_DNS.parse().expect("an address"), 53);
         let policy = AddressPolicy::for_test_network(&ports);

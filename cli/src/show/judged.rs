@@ -5,11 +5,14 @@ use crate::commands::judge::Judged;
 use crate::output::{counted, printable};
 use crate::trouble::{Exit, Trouble};
 use faultline_analysis::judge::deciding_step;
-use faultline_model::{Engine, Fact, Layer, LayerStatus, Observation};
+use faultline_model::{Engine, Fact, LayerStatus, Observation};
 use owo_colors::OwoColorize;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
+
+/// Steps that one line names.
+const MAX_STEPS: usize = 4;
 
 /// What is known of a case, independently of anybody's judgement.
 #[derive(Clone, Debug, Deserialize)]
@@ -42,44 +45,50 @@ pub(crate) fn line(judged: &Judged) -> String {
 
 /// Says in words what is made of a measurement: `blocked tls@1` is a block at the TLS layer of the first redirect.
 fn verdict(judged: &Judged) -> String {
-    let place = format!("{}@{}", judged.judgement.layer.as_str(), hop(judged));
-    match judged.judgement.status {
+    let judgement = &judged.judgement;
+    let place = format!("{}@{}", judgement.layer.as_str(), judgement.hop);
+    match judgement.status {
         LayerStatus::Ok => "not blocked".to_owned(),
         LayerStatus::Down => format!("not blocked (down {place})"),
         LayerStatus::Blocked => format!("blocked {place}"),
         LayerStatus::Throttled => format!("throttled {place}"),
-        LayerStatus::Tampered => format!("tampered {place}, reachable"),
+        LayerStatus::Tampered => format!("tampered {place}"),
         LayerStatus::Insufficient => "insufficient".to_owned(),
     }
 }
 
-/// Returns the redirect hop that decided: where it failed, else the last page's.
-fn hop(judged: &Judged) -> u8 {
-    deciding(judged).map_or(0, |step| step.hop)
-}
-
-fn deciding(judged: &Judged) -> Option<&Observation> {
-    let steps = &judged.measurement.observations;
-    let last = || steps.iter().rfind(|step| step.engine == Engine::System && step.layer == Layer::Http);
-    deciding_step(&judged.measurement).or_else(last)
-}
-
-/// Says what the judgement rests on: the step that decided and what it saw.
+/// Says what the judgement rests on: the steps that the rule names, or the one that decided.
 fn basis(judged: &Judged) -> String {
-    let Some(step) = deciding(judged) else { return "no step decided".to_owned() };
+    let steps = &judged.measurement.observations;
+    let named = judged.judgement.evidence.iter().filter_map(|at| steps.get(usize::from(*at)));
+    let mut told: Vec<String> = named.take(MAX_STEPS).map(step_text).collect();
+    if told.is_empty() {
+        let last = || steps.iter().rfind(|step| step.engine == Engine::System);
+        told.extend(deciding_step(&judged.measurement).or_else(last).map(step_text));
+    }
+    if told.is_empty() { "no step".to_owned() } else { told.join(", ") }
+}
+
+fn step_text(step: &Observation) -> String {
     let what = match (&step.failure, &step.fact) {
         (Some(failure), _) => failure.to_string(),
         (None, Fact::Http(page)) => format!("status {}", page.status),
+        (None, Fact::Dns(answer)) => {
+            answer.addresses.first().map_or("nothing".to_owned(), ToString::to_string)
+        }
         (None, _) => "passed".to_owned(),
     };
-    let peer = step.peer.map(|peer| format!(" at {peer}")).unwrap_or_default();
     let name = match &step.fact {
         Fact::Dns(answer) => format!(" for {}", answer.hostname),
         Fact::Tls(tls) => format!(" for {}", tls.server_name),
         Fact::Http(page) if !page.url.is_empty() => format!(" for {}", page.url),
         _ => String::new(),
     };
-    format!("{} {what}{name}{peer} after {} ms", step.layer.as_str(), step.took.as_millis())
+    let engine = if step.engine == Engine::System { "" } else { step.engine.as_str() };
+    let peer = step.peer.map(|peer| format!(" at {peer}")).unwrap_or_default();
+    let text =
+        format!("{engine} {} {what}{name}{peer} after {} ms", step.layer.as_str(), step.took.as_millis());
+    text.trim_start().to_owned()
 }
 
 /// Writes the table of cases: the truth and v5 where a file says them, OONI's probe where the measurement is its own.

@@ -125,6 +125,28 @@ fn a_page_in_the_clear_without_anything_in_common_with_the_control_s_is_another_
 }
 
 #[test]
+fn a_page_that_was_cut_may_be_as_long_as_the_control_s() {
+    let control = ControlFact::of(&plain(&[SITE], clear("", 16_000_000)).0);
+    let cut = HttpFact { is_truncated: true, ..clear("", 500) };
+    assert_judged(&plain(&[SITE], cut), std::slice::from_ref(&control), Class::Ok, LayerStatus::Ok, "ok");
+    let whole = plain(&[SITE], clear("", 500));
+    assert_judged(&whole, &[control], Class::HttpBlockpage, LayerStatus::Blocked, "http.diff");
+}
+
+#[test]
+fn a_redirect_to_nowhere_is_nobody_s_block() {
+    let control = ControlFact::of(&plain(&[SITE], clear("News", 9_000)).0);
+    let mut nowhere = plain(&[SITE], HttpFact { status: 302, ..clear("", 0) });
+    if let Some(step) = nowhere.0.observations.last_mut() {
+        step.failure = Some(Failure::HttpInvalidRedirect);
+    }
+    let (class, rule) = (Class::HttpStatusDiff, "http.redirect.invalid");
+    assert_judged(&nowhere, &[control], class, LayerStatus::Insufficient, rule);
+    let same = ControlFact::of(&nowhere.0);
+    assert_judged(&nowhere, &[same], class, LayerStatus::Down, rule);
+}
+
+#[test]
 fn a_challenge_to_robots_is_no_refusal() {
     let control = ControlFact::of(&plain(&[SITE], clear("News", 9_000)).0);
     let challenge = HttpFact { status: 503, ..clear("Just a moment...", 300) };

@@ -26,13 +26,16 @@ const COMMON_HEADERS: [&str; 14] = [
     "vary",
 ];
 
+/// A redirect to what is no URL. It serves no censor: whoever blocks shows a page, or nothing at all.
+pub(super) const NOWHERE: &str = "http.redirect.invalid";
+
 /// Judges an exchange that failed.
 pub(super) fn find_failed(evidence: &Evidence<'_>) -> Option<Finding> {
     let finding = match evidence.failure()? {
         Failure::ConnectionReset | Failure::Eof => Finding::new(Class::HttpReset, "http.reset"),
         Failure::HttpInvalidResponse => Finding::new(Class::HttpReset, "http.invalid_response"),
         Failure::RedirectDenied => Finding::new(Class::HttpBlockpage, "http.blockpage.redirect_denied"),
-        Failure::HttpInvalidRedirect => Finding::new(Class::HttpStatusDiff, "http.redirect.invalid"),
+        Failure::HttpInvalidRedirect => Finding::new(Class::HttpStatusDiff, NOWHERE),
         Failure::TooManyRedirects => Finding::new(Class::HttpStatusDiff, "http.redirect.endless"),
         Failure::Timeout => Finding::new(Class::HttpTimeout, "http.timeout"),
         _ => Finding::new(Class::HttpTimeout, "http.failure"),
@@ -119,7 +122,9 @@ fn is_encrypted(page: &HttpFact) -> bool {
 fn has_common(one: &HttpFact, other: &HttpFact) -> bool {
     let is_same = |a: &str, b: &str| !a.is_empty() && a == b;
     let (small, large) = (one.body_bytes.min(other.body_bytes), one.body_bytes.max(other.body_bytes));
-    let is_as_long = small.saturating_mul(10) >= large.saturating_mul(7);
+    // A page that was cut may be as long as any that is longer than what was read of it.
+    let is_cut = |cut: &HttpFact| cut.is_truncated && cut.body_bytes == small;
+    let is_as_long = small.saturating_mul(10) >= large.saturating_mul(7) || is_cut(one) || is_cut(other);
     let is_rare = |name: &&String| !COMMON_HEADERS.contains(&name.as_str());
     let shares_header = one.header_names.iter().filter(is_rare).any(|name| other.header_names.contains(name));
     is_as_long

@@ -142,7 +142,8 @@ fn verdict(judgement: &Judgement) -> (Value, Value) {
         LayerStatus::Blocked | LayerStatus::Throttled => (Value::from(how), Value::from(false)),
         LayerStatus::Down => (Value::from(false), Value::from(false)),
         LayerStatus::Insufficient => (Value::Null, Value::Null),
-        _ => (Value::from(false), Value::from(true)),
+        // Tampered with, and reached all the same.
+        LayerStatus::Ok | LayerStatus::Tampered => (Value::from(false), Value::from(true)),
     }
 }
 

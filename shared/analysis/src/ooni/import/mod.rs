@@ -136,10 +136,10 @@ fn read_value(value: &Value) -> Result<Reading, ReadingError> {
         Ok(target) => target,
         Err(error) => return Ok(Reading::NotImported(NotImported::Target(error))),
     };
-    let control = if test == "web_connectivity" { control::read(keys, &target) } else { None };
     let Some(measurement) = head.measurement(target, keys, 0) else {
         return Ok(Reading::NotImported(NotImported::NoFacts));
     };
+    let control = if test == "web_connectivity" { control::read(keys, &measurement) } else { None };
     Ok(Reading::Measurements(vec![Imported { measurement, control, origin: head.origin }]))
 }
 

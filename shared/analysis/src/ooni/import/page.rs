@@ -64,7 +64,7 @@ pub(super) fn header(response: &Value, wanted: &str) -> String {
     value.map(|value| String::from_utf8_lossy(&bytes(value)).into_owned()).unwrap_or_default()
 }
 
-fn header_names(response: &Value) -> Vec<String> {
+pub(super) fn header_names(response: &Value) -> Vec<String> {
     let name = |name: &str| value::short(name, 64).to_ascii_lowercase();
     let single = response["headers"].as_object().into_iter().flatten().map(|(key, _)| name(key));
     let listed = response["headers_list"].as_array().map_or(&[][..], Vec::as_slice).iter();
@@ -107,8 +107,12 @@ fn title(body: &[u8]) -> String {
         let start = find(open, b">")? + 1;
         Some(&top[start..find(start, b"</title")?])
     });
-    let words = String::from_utf8_lossy(inner.unwrap_or_default()).into_owned();
-    value::short(&words.split_whitespace().collect::<Vec<_>>().join(" "), MAX_TITLE_CHARS)
+    title_of(&String::from_utf8_lossy(inner.unwrap_or_default()))
+}
+
+/// Cuts a title as agents do.
+pub(super) fn title_of(text: &str) -> String {
+    value::short(&text.split_whitespace().collect::<Vec<_>>().join(" "), MAX_TITLE_CHARS)
 }
 
 #[cfg(test)]
