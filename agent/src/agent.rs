@@ -5,6 +5,7 @@ use crate::latest::Latest;
 use crate::line::LineWatch;
 use crate::policy::terms::local_zone;
 use crate::policy::{Allowance, Ledger, Policy, Purse, Terms};
+use crate::recent::Recent;
 use crate::runner::{self, Order};
 use crate::scrub::Own;
 use crate::spool::{Bounds, Spool, SpoolError, SpoolHandle};
@@ -55,6 +56,8 @@ pub struct Agent {
     pub line: LineWatch,
     /// The coordinator is there again: whoever waits before trying again may try now.
     pub reconnected: Notify,
+    /// What was measured lately, for the volunteer.
+    pub recent: Recent,
     /// What a diagnosis would explain.
     pub latest: Latest,
     /// The terms changed, so that what was announced to the coordinator is not true any more.
@@ -87,6 +90,7 @@ impl Agent {
             own: Arc::default(),
             line: LineWatch::default(),
             reconnected: Notify::new(),
+            recent: Recent::default(),
             latest: Latest::default(),
             terms_changed: Notify::new(),
             policy: Mutex::new(policy),
@@ -215,7 +219,15 @@ pub fn start(
     supervisor.start("runner", runner::run(Arc::clone(agent), checks, inbox, stop.clone()));
     supervisor.start("watch", uplink::watch(channel.clone(), intake, stop.clone()));
     supervisor.start("upload", uplink::upload(channel, Arc::clone(agent), setup.journal, stop.clone()));
+    supervisor.start("recent", recent(Arc::clone(agent), stop.clone()));
     supervisor.start("report", report(Arc::clone(agent), stop));
+    Ok(())
+}
+
+/// Tells the volunteer what was measured lately.
+async fn recent(agent: Arc<Agent>, stop: CancellationToken) -> Result<(), StateError> {
+    agent.recent.tell(&agent.home, &stop).await;
+    stop.cancelled().await;
     Ok(())
 }
 

@@ -11,6 +11,7 @@ pub mod latest;
 pub mod line;
 pub mod net;
 pub mod policy;
+pub mod recent;
 pub mod runner;
 pub mod schedule;
 pub mod scrub;

@@ -63,3 +63,14 @@ async fn a_block_page_that_echoes_the_volunteer_is_scrubbed_before_the_spool() {
     let (without, _) = measured(&scrubbed).await;
     assert_eq!(fact.body_sha256, without.body_sha256, "no address can be tried out on the hash");
 }
+
+#[tokio::test]
+async fn the_address_at_which_others_see_the_line_is_never_connected_to() {
+    let world = World::new().await;
+    let net = world.net();
+    let peer = std::net::SocketAddr::new([8, 8, 8, 8].into(), 443);
+    net.own().seen_as(peer.ip());
+    assert!(!net.session().permits(peer, faultline_agent::net::Purpose::Site));
+    let other = std::net::SocketAddr::new([8, 8, 4, 4].into(), 443);
+    assert!(net.session().permits(other, faultline_agent::net::Purpose::Site));
+}

@@ -2,6 +2,7 @@
 
 mod body;
 mod diagnose;
+mod messaging;
 mod openvpn;
 mod opinions;
 mod page;
@@ -24,6 +25,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use diagnose::DiagnoseCheck;
+pub use messaging::MessagingCheck;
 pub use openvpn::OpenvpnCheck;
 pub use path::{INNOCENT, PathCheck};
 pub use proxy::ProxyCheck;
@@ -151,5 +153,9 @@ pub fn known(net: &Arc<Net>) -> Checks {
         (CheckKind::Tor, Arc::new(TorCheck::new(Arc::clone(net)))),
         (CheckKind::Proxy, Arc::new(ProxyCheck::new(Arc::clone(net)))),
     ];
-    Checks::from(checks)
+    let mut checks = Checks::from(checks);
+    for kind in [CheckKind::Whatsapp, CheckKind::Telegram, CheckKind::Signal, CheckKind::Messenger] {
+        checks.insert(kind, Arc::new(MessagingCheck::new(Arc::clone(net), kind)));
+    }
+    checks
 }

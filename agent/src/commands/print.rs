@@ -94,6 +94,7 @@ fn seen(step: &Observation) -> String {
                 format!("{} datagrams sent, {} received", quic.datagrams_sent, quic.datagrams_received);
             join(&[&version, &quic.alpn, &quic.certificate_issuer, &datagrams])
         }
+        Fact::Endpoint(endpoint) => endpoint.name.clone(),
         Fact::Path(path) if path.name.is_empty() => "connection attempts".to_owned(),
         Fact::Path(path) => path.name.clone(),
         Fact::Tunnel(tunnel) => tunnel_seen(tunnel),

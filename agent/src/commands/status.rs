@@ -2,6 +2,7 @@
 
 use super::Failed;
 use super::print::say;
+use crate::recent::{self, RecentMeasurement};
 use crate::state::{AgentRecord, Home, LockError, RunLock};
 use crate::status::{Report, TermsReport};
 use faultline_model::RiskTier;
@@ -10,6 +11,9 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
+
+/// Of what the agent remembers, shown to people; `--json` has all.
+const SHOWN_RECENT: usize = 10;
 
 #[derive(Serialize)]
 struct Shown {
@@ -20,6 +24,8 @@ struct Shown {
     is_paused: bool,
     /// What the agent last wrote about itself, also if it does not run any more.
     report: Option<Report>,
+    /// What was measured lately, the oldest first; from the running agent's memory.
+    recent: Vec<RecentMeasurement>,
 }
 
 pub(super) fn execute(home: &Path, json: bool) -> Result<(), Failed> {
@@ -29,7 +35,15 @@ pub(super) fn execute(home: &Path, json: bool) -> Result<(), Failed> {
     let report = home.load_json::<Report>("status.json").ok();
     let AgentRecord { agent_id, country, control, .. } = record;
     let country = country.to_string();
-    let shown = Shown { is_running, agent_id, country, control, is_paused: home.is_paused(), report };
+    let shown = Shown {
+        is_running,
+        agent_id,
+        country,
+        control,
+        is_paused: home.is_paused(),
+        report,
+        recent: recent::ask(&home),
+    };
     if json {
         say(format_args!("{}", serde_json::to_string(&shown)?));
     } else {
@@ -57,6 +71,12 @@ fn print(shown: &Shown) {
     }
     if let Some(report) = &shown.report {
         print_report(report, shown.is_running);
+    }
+    if let Some(first) = shown.recent.len().checked_sub(SHOWN_RECENT.min(shown.recent.len())) {
+        for RecentMeasurement { at, check, target, failure } in &shown.recent[first..] {
+            let failure = if failure.is_empty() { "ok" } else { failure };
+            say(format_args!("  {at}  {check:<10} {target}  {failure}"));
+        }
     }
 }
 

@@ -16,6 +16,8 @@ pub enum Purpose {
     PublicResolver,
     /// The system's own resolver, which usually stands in the volunteer's network: port 53.
     SystemResolver,
+    /// An endpoint of a messaging service's own programs: ports 80, 443 and 5222.
+    Messaging,
     /// The far end of a circumvention check: the port that the signed list names for it, unless nobody may touch it.
     Endpoint(u16),
 }
@@ -71,6 +73,7 @@ impl AddressPolicy {
             Purpose::Site => &[80, 443],
             Purpose::PublicResolver => &[53, 443, 853],
             Purpose::SystemResolver => &[53],
+            Purpose::Messaging => &[80, 443, 5222],
             Purpose::Endpoint(port) => {
                 if is_denied_port(port) {
                     return Err(Denied::Port(port));

@@ -138,7 +138,7 @@ impl Session {
         until: Instant,
     ) -> Result<TcpStream, (PathAnswer, Option<IpAddr>)> {
         let not_sent = (PathAnswer::NotSent, None);
-        let real = self.policy.permit(peer, purpose).map_err(|_| not_sent)?;
+        let real = self.permit(peer, purpose).map_err(|_| not_sent)?;
         let begun = begin(real, reach).and_then(|socket| TcpStream::from_std(socket.into()));
         let stream = begun.map_err(|_| not_sent)?;
         let either = Interest::WRITABLE | Interest::ERROR;

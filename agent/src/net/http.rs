@@ -65,6 +65,13 @@ impl Ask {
         Self { is_download: true, window, ..Self::page(url, body_limit) }
     }
 
+    /// Posts nothing, as programs do that only want to know whether anybody is there.
+    #[must_use]
+    pub fn post(url: &Url, body_limit: usize) -> Self {
+        let request = request(Method::POST, url, HeaderMap::new(), Bytes::new());
+        Self { request, body_limit, is_download: false, window: CONNECTION_WINDOW }
+    }
+
     /// Asks a resolver by RFC 8484.
     #[must_use]
     pub fn dns(url: &Url, message: Vec<u8>, body_limit: usize) -> Self {

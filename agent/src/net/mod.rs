@@ -163,10 +163,16 @@ pub struct Session {
 }
 
 impl Session {
+    /// The address at which others see this line is the volunteer's own too, though no interface has it.
+    fn permit(&self, peer: SocketAddr, purpose: Purpose) -> Result<SocketAddr, Denied> {
+        let is_own = purpose != Purpose::SystemResolver && self.scrubber().is_own(peer.ip());
+        if is_own { Err(Denied::OwnNetwork) } else { self.policy.permit(peer, purpose) }
+    }
+
     /// Says whether an address may be connected to.
     #[must_use]
     pub fn permits(&self, peer: SocketAddr, purpose: Purpose) -> bool {
-        self.policy.permit(peer, purpose).is_ok()
+        self.permit(peer, purpose).is_ok()
     }
 
     /// Says whether this machine has any route to an address; nothing is sent to find out.
@@ -205,7 +211,7 @@ impl Session {
         purpose: Purpose,
         window: Option<u32>,
     ) -> Result<Metered<TcpStream>, Failure> {
-        let peer = self.policy.permit(peer, purpose).map_err(|_| Failure::AddressDenied)?;
+        let peer = self.permit(peer, purpose).map_err(|_| Failure::AddressDenied)?;
         self.meter.add_connection();
         let open = async {
             let socket = if peer.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
@@ -228,7 +234,7 @@ impl Session {
 
     /// Opens a UDP socket that talks to one peer only.
     async fn udp(&self, peer: SocketAddr, purpose: Purpose) -> Result<UdpSocket, Failure> {
-        let peer = self.policy.permit(peer, purpose).map_err(|_| Failure::AddressDenied)?;
+        let peer = self.permit(peer, purpose).map_err(|_| Failure::AddressDenied)?;
         let any: SocketAddr =
             if peer.is_ipv4() { ([0u8; 4], 0).into() } else { (std::net::Ipv6Addr::UNSPECIFIED, 0).into() };
         let socket = UdpSocket::bind(any).await.map_err(|e| failure_of_io(&e))?;

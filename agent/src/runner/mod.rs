@@ -7,6 +7,7 @@ use crate::agent::Agent;
 use crate::checks::{Check, Checks, Job, NotRun, Outcome};
 use crate::line::Place;
 use crate::policy::{Grant, Refusal};
+use crate::recent::{self, RecentMeasurement};
 use crate::schedule::{Entry, Timetable};
 use crate::state::BudgetChoice;
 use faultline_model::{
@@ -25,8 +26,12 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Checks of one lane at a time.
+/// Checks of one lane at a time, where the machine allows as many files.
 const LANE: usize = 8;
+/// Files that the agent itself needs: spool, status, the coordinator, the runtime.
+const OWN_FILES: usize = 24;
+/// Files that one check may have open at a time.
+const FILES_OF_A_CHECK: usize = 8;
 /// Confirmations that wait for their lane; more are refused.
 const MAX_WAITING: usize = 64;
 /// How often the markers of `pause` and `leave` are looked for.
@@ -88,6 +93,7 @@ struct Runner {
     waiting: VecDeque<(Task, Instant)>,
     routine: JoinSet<()>,
     confirmations: JoinSet<()>,
+    lane: usize,
 }
 
 impl Runner {
@@ -99,6 +105,7 @@ impl Runner {
             waiting: VecDeque::new(),
             routine: JoinSet::new(),
             confirmations: JoinSet::new(),
+            lane: lane(&std::fs::read_to_string("/proc/self/limits").unwrap_or_default()),
         }
     }
 
@@ -135,7 +142,7 @@ impl Runner {
         let is_due = last.as_ref().is_none_or(|looked| looked.is_older_than(interval));
         drop(last);
         let Some(selfcheck) = self.checks.get(&CheckKind::Selfcheck).filter(|_| is_due) else { return };
-        if self.timetable.is_empty() || self.agent.status.is_paused() || self.routine.len() >= LANE {
+        if self.timetable.is_empty() || self.agent.status.is_paused() || self.routine.len() >= self.lane {
             return;
         }
         let (agent, selfcheck) = (Arc::clone(&self.agent), Arc::clone(selfcheck));
@@ -145,12 +152,12 @@ impl Runner {
     }
 
     fn pause_until_next(&self) -> Duration {
-        let next = self.timetable.next_due().filter(|_| self.routine.len() < LANE);
+        let next = self.timetable.next_due().filter(|_| self.routine.len() < self.lane);
         next.map_or(TICK, |due| due.since(now()).clamp(Duration::from_millis(5), TICK))
     }
 
     fn start_confirmations(&mut self) {
-        while self.confirmations.len() < LANE {
+        while self.confirmations.len() < self.lane {
             let Some((task, until)) = self.waiting.pop_front() else { return };
             if self.agent.status.is_paused() {
                 self.agent.status.refused(Refusal::Paused);
@@ -179,7 +186,7 @@ impl Runner {
         if self.agent.status.is_paused() {
             return;
         }
-        while self.routine.len() < LANE {
+        while self.routine.len() < self.lane {
             let moment = now();
             let Some(entry) = self.timetable.pop_due(moment) else { return };
             let Entry { check: kind, target, depth, .. } = entry.clone();
@@ -213,6 +220,15 @@ impl Runner {
         tracing::debug!(reason = refusal.reason(), "refused a task");
         self.agent.status.refused(refusal);
     }
+}
+
+/// Returns how many checks of a lane run at a time under the kernel's limits for this process, so that a small machine
+/// measures slower instead of failing at its own sockets.
+fn lane(limits: &str) -> usize {
+    let line = limits.lines().find(|line| line.starts_with("Max open files"));
+    let files =
+        line.and_then(|line| line.split_whitespace().nth(3)).and_then(|soft| soft.parse::<usize>().ok());
+    files.map_or(LANE, |files| (files.saturating_sub(OWN_FILES) / (2 * FILES_OF_A_CHECK)).clamp(1, LANE))
 }
 
 /// One permitted run.
@@ -279,7 +295,7 @@ struct Run {
 }
 
 /// Scrubs what was seen, settles its cost and spools it; returns it if it was kept.
-async fn keep(agent: &Agent, grant: &Grant, run: Run, outcome: Outcome) -> Option<Measurement> {
+async fn keep(agent: &Arc<Agent>, grant: &Grant, run: Run, outcome: Outcome) -> Option<Measurement> {
     let Outcome { observations, bytes } = outcome;
     let measurement = Measurement {
         id: MeasurementId::from_bytes(random_bytes()),
@@ -304,7 +320,19 @@ async fn keep(agent: &Agent, grant: &Grant, run: Run, outcome: Outcome) -> Optio
     let upload = message.encoded_len() as u64 + 300;
     agent.policy().settle(grant, bytes + upload);
     agent.spool.append(message).await;
+    tell(agent, &measurement).await;
     Some(measurement)
+}
+
+/// Shows the volunteer what was measured; on disk only if the volunteer wants that.
+async fn tell(agent: &Arc<Agent>, measurement: &Measurement) {
+    let line = RecentMeasurement::from(measurement);
+    agent.recent.note(line.clone());
+    if agent.policy().terms().log {
+        let agent = Arc::clone(agent);
+        // A log that cannot be written is missed by its reader and by nobody else.
+        let _ = tokio::task::spawn_blocking(move || recent::log(&agent.home, &line)).await;
+    }
 }
 
 /// Discards what was measured while the machine was carried to another network.
@@ -322,6 +350,19 @@ fn believe_clock(started_ms: i64, duration: Duration, outcome: Outcome) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn with_few_files_fewer_checks_run_at_a_time() {
+        let limits = |soft: &str| {
+            format!(
+                "Limit   Soft Limit   Hard Limit   Units\nMax open files            {soft}                 4096                 files\n"
+            )
+        };
+        for (soft, expected) in [("64", 2), ("20", 1), ("1024", LANE), ("unlimited", LANE)] {
+            assert_eq!(lane(&limits(soft)), expected, "{soft}");
+        }
+        assert_eq!(lane(""), LANE);
+    }
 
     #[test]
     fn a_measurement_over_which_the_clock_jumped_is_discarded() {

@@ -9,6 +9,8 @@
 //! | `ledger.json` | what was done so far, as far as it limits what may be done next |
 //! | `spool/` | measurements that wait for the coordinator |
 //! | `terms.toml` | the volunteer's terms, there once they were changed |
+//! | `recent.sock` | tells `status` what was measured lately, while the agent runs |
+//! | `measured.log`, `measured.old.log` | what was measured, where the volunteer's terms ask for a log |
 //! | `paused` | there while the volunteer has paused measuring |
 //! | `stop` | there while the running agent is asked to stop |
 //! | `run.lock` | held by the running agent |
@@ -39,7 +41,10 @@ use std::path::{Path, PathBuf};
 const MAX_FILE_BYTES: u64 = 4 << 20;
 
 /// Everything that the agent makes in its home, but for the spool's folder.
-const FILES: [&str; 10] = [
+const FILES: [&str; 13] = [
+    "recent.sock",
+    "measured.log",
+    "measured.old.log",
     "agent.json",
     "identity.json",
     "list.bin",
@@ -166,6 +171,18 @@ impl Home {
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Returns where the running agent tells what it measured lately.
+    #[must_use]
+    pub fn recent_socket(&self) -> PathBuf {
+        self.path("recent.sock")
+    }
+
+    /// Returns the volunteer's log, and the one before it.
+    #[must_use]
+    pub fn logs(&self) -> (PathBuf, PathBuf) {
+        (self.path("measured.log"), self.path("measured.old.log"))
     }
 
     /// Returns the spool's directory.

@@ -29,6 +29,14 @@ pub enum CheckKind {
     Proxy,
     /// The steps of `web` to a VPN provider's interface.
     VpnApi,
+    /// The endpoints of WhatsApp's programs, and its web page.
+    Whatsapp,
+    /// Telegram's access points, and its web page.
+    Telegram,
+    /// The endpoints of Signal's programs, and its web page.
+    Signal,
+    /// The endpoints of Facebook Messenger's programs, and its web page.
+    Messenger,
     /// Discriminating retries of a `web` measurement that went wrong: which thing is blocked. Never a routine.
     Diagnose,
     /// What the vantage point's own line is like, by the list's canaries. Never a routine: the agent runs it by itself.
@@ -49,6 +57,10 @@ impl CheckKind {
             Self::Tor => "tor",
             Self::Proxy => "proxy",
             Self::VpnApi => "vpn_api",
+            Self::Whatsapp => "whatsapp",
+            Self::Telegram => "telegram",
+            Self::Signal => "signal",
+            Self::Messenger => "messenger",
             Self::Diagnose => "diagnose",
             Self::Selfcheck => "selfcheck",
         }
@@ -67,6 +79,8 @@ impl CheckKind {
             (Self::Selfcheck, _) => 15_000,
             (Self::Throughput, _) => 900_000,
             (Self::Path, _) => 60_000,
+            // Two to five TLS handshakes, and a dozen connections that carry next to nothing.
+            (Self::Whatsapp | Self::Telegram | Self::Signal | Self::Messenger, _) => 40_000,
             // Two or three retries of small datagrams; a certificate is read only where it follows at once.
             (Self::Openvpn, _) => 12_000,
             (Self::Wireguard, _) => 4_000,
@@ -87,6 +101,7 @@ impl CheckKind {
             Self::Selfcheck => Duration::from_secs(300),
             // Where a censor sits changes slowly, and each run sends the name to the censor several times.
             Self::Path => Duration::from_secs(6 * 3600),
+            Self::Whatsapp | Self::Telegram | Self::Signal | Self::Messenger => Duration::from_secs(300),
             // A home that knocks at such hosts often stands out.
             Self::Openvpn | Self::Wireguard | Self::Tor | Self::Proxy | Self::VpnApi => {
                 Duration::from_secs(600)
@@ -103,7 +118,10 @@ impl CheckKind {
     /// Says whether only `https` targets can be measured by it.
     #[must_use]
     pub const fn needs_https(self) -> bool {
-        matches!(self, Self::Quic | Self::VpnApi)
+        matches!(
+            self,
+            Self::Quic | Self::VpnApi | Self::Whatsapp | Self::Telegram | Self::Signal | Self::Messenger
+        )
     }
 
     /// Says whether it measures a way around censorship.
@@ -169,6 +187,10 @@ impl FromStr for CheckKind {
             "tor" => Ok(Self::Tor),
             "proxy" => Ok(Self::Proxy),
             "vpn_api" => Ok(Self::VpnApi),
+            "whatsapp" => Ok(Self::Whatsapp),
+            "telegram" => Ok(Self::Telegram),
+            "signal" => Ok(Self::Signal),
+            "messenger" => Ok(Self::Messenger),
             "diagnose" => Ok(Self::Diagnose),
             "selfcheck" => Ok(Self::Selfcheck),
             other => Err(format!("unknown check {other:?}")),
@@ -221,6 +243,10 @@ mod tests {
             [CheckKind::Web, CheckKind::Quic, CheckKind::Throughput, CheckKind::Path, CheckKind::Diagnose]
         {
             assert_eq!(kind.as_str().parse(), Ok(kind));
+        }
+        for kind in [CheckKind::Whatsapp, CheckKind::Telegram, CheckKind::Signal, CheckKind::Messenger] {
+            assert_eq!(kind.as_str().parse(), Ok(kind));
+            assert!(kind.needs_https());
         }
         assert!("scan".parse::<CheckKind>().is_err());
     }

@@ -33,7 +33,9 @@ pub use list::{
     Landmark, Limits, ListError, MAX_LIST_BYTES, MAX_TARGETS, ResolverSpec, Signature, SignedList,
     TargetSpec, TaskList,
 };
-pub use measurement::{DownloadEnd, Engine, Fact, Measurement, Observation, QuicFact, ThroughputFact};
+pub use measurement::{
+    DownloadEnd, EndpointFact, Engine, Fact, Measurement, Observation, QuicFact, ThroughputFact,
+};
 pub use network::{
     Access, Asn, AsnError, CountryCode, CountryProfile, Gateway, Operator, ProfileError, RiskTier, Source,
     Vantage,

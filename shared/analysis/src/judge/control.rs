@@ -69,7 +69,11 @@ impl ControlFact {
         let numbers: BTreeSet<u8> = measurement.observations.iter().map(|step| step.hop).collect();
         Self {
             check: measurement.check,
-            failed_at: evidence.failed.map(|step| step.layer),
+            failed_at: if rules::messaging::is_messaging(measurement.check) {
+                rules::messaging::failed_at(measurement)
+            } else {
+                evidence.failed.map(|step| step.layer)
+            },
             addresses: addresses.into_iter().collect(),
             http_status,
             goodput_bps: download.and_then(rules::throughput::goodput),

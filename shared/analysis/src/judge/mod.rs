@@ -21,6 +21,8 @@ mod diagnose_tests;
 #[cfg(test)]
 mod hop_tests;
 #[cfg(test)]
+mod messaging_tests;
+#[cfg(test)]
 mod paired_tests;
 #[cfg(test)]
 mod path_tests;
@@ -47,9 +49,15 @@ pub use rules::path::{PathLocus, PathPoint, locate};
 pub const fn control_max_age(check: CheckKind) -> Duration {
     match check {
         // A path is drawn four times a day at most; that the site was up is known from `web`.
-        CheckKind::Web | CheckKind::Quic | CheckKind::Diagnose | CheckKind::Path | CheckKind::Selfcheck => {
-            Duration::from_secs(600)
-        }
+        CheckKind::Web
+        | CheckKind::Whatsapp
+        | CheckKind::Telegram
+        | CheckKind::Signal
+        | CheckKind::Messenger
+        | CheckKind::Quic
+        | CheckKind::Diagnose
+        | CheckKind::Selfcheck
+        | CheckKind::Path => Duration::from_secs(600),
         CheckKind::Throughput => Duration::from_secs(75 * 60),
         // They run every ten minutes at most.
         CheckKind::Openvpn | CheckKind::Wireguard | CheckKind::Tor | CheckKind::Proxy | CheckKind::VpnApi => {

@@ -4,6 +4,7 @@ mod diagnose;
 mod dns;
 mod http;
 mod local;
+pub(super) mod messaging;
 pub(super) mod path;
 mod quic;
 mod selfcheck;
@@ -72,6 +73,9 @@ pub(super) fn apply(evidence: &Evidence<'_>, controls: &[&ControlFact]) -> Judge
         CheckKind::Web | CheckKind::VpnApi => apply_web(evidence, controls),
         CheckKind::Quic => quic::apply(evidence, controls),
         CheckKind::Throughput => throughput::apply(evidence, controls),
+        CheckKind::Whatsapp | CheckKind::Telegram | CheckKind::Signal | CheckKind::Messenger => {
+            messaging::apply(evidence, controls)
+        }
         CheckKind::Path => path::apply(evidence, controls),
         CheckKind::Openvpn | CheckKind::Wireguard | CheckKind::Tor | CheckKind::Proxy => {
             tunnel::apply(evidence, controls)
