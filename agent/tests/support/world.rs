@@ -6,7 +6,9 @@ use faultline_agent::checks::{Check, Diagnosis, Job, Outcome, WebCheck};
 use faultline_agent::net::{AddressPolicy, Deadlines, Net, Roots};
 use faultline_model::{Depth, ResolverSpec, Target};
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use tokio::net::{TcpListener, UdpSocket};
 
 pub const SITE: &str = "127.0.0.2";
@@ -14,6 +16,27 @@ const PUBLIC_DOH: &str = "127.0.0.3";
 const PUBLIC_DNS: &str = "127.0.0.4";
 const SYSTEM_DNS: &str = "127.0.0.5";
 const PROVIDER_DNS: &str = "127.0.0.8";
+
+/// The range in which the tests' servers listen; the kernel gives its ports to nobody who asks for any.
+const PORTS: Range<u16> = 10_000..32_000;
+
+/// Returns a port that no other world of this process has: worlds run at once, and each needs the same port at several
+/// addresses.
+fn own_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let length = PORTS.end - PORTS.start;
+    let first = u16::try_from(std::process::id() % u32::from(length)).expect("below the length");
+    loop {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = PORTS.start + (first + step % length) % length;
+        // Somebody else's server may have it at all addresses.
+        if std::net::TcpListener::bind((SITE, port)).is_ok()
+            && std::net::UdpSocket::bind((SITE, port)).is_ok()
+        {
+            return port;
+        }
+    }
+}
 
 /// A small internet.
 pub struct World {
@@ -33,13 +56,7 @@ pub struct World {
 impl World {
     /// Starts both resolvers.
     pub async fn new() -> Self {
-        // The site's own address finds ports that are free; the others have the same.
-        let free = |address: &'static str| async move {
-            let listener = TcpListener::bind((address, 0)).await.expect("bound");
-            listener.local_addr().expect("an address").port()
-        };
-        let (http_port, https_port) = (free(SITE).await, free(SITE).await);
-        let (dns_port, dot_port) = (free(PUBLIC_DNS).await, free(PUBLIC_DNS).await);
+        let [http_port, https_port, dns_port, dot_port] = std::array::from_fn(|_| own_port());
         let world = Self {
             system: Zone::default(),
             public: Zone::default(),
