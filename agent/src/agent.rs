@@ -7,6 +7,7 @@ use crate::spool::{Bounds, Spool, SpoolError, SpoolHandle};
 use crate::state::{AgentRecord, Home, StateError};
 use crate::status::{BudgetReport, Report, Status};
 use crate::uplink::{self, Intake};
+use faultline_model::CheckKind;
 use faultline_runtime::tls::Identity;
 use faultline_runtime::{Supervisor, now};
 use std::path::PathBuf;
@@ -141,7 +142,9 @@ pub fn start(
 ) -> Result<(), StartError> {
     let channel = uplink::channel(&agent.record, &setup.identity).map_err(StartError::Identity)?;
     let (orders, inbox) = mpsc::channel::<Order>(MAX_ORDERS);
-    let kinds = checks.keys().copied().collect();
+    // What the volunteer has not agreed to is not announced, so that nobody plans with it.
+    let announced = |kind: &CheckKind| agent.policy().has_opted_in(*kind);
+    let kinds = checks.keys().copied().filter(announced).collect();
     let intake = Intake::new(Arc::clone(agent), orders);
     let stop = supervisor.stop_token();
     supervisor.start("runner", runner::run(Arc::clone(agent), checks, inbox, stop.clone()));

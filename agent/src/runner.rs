@@ -213,6 +213,7 @@ async fn work(agent: Arc<Agent>, check: Arc<dyn Check>, order: Assignment) {
                 list_version: grant.list_version,
                 started_at,
                 duration,
+                parent: None,
                 observations,
             };
             let message = measurement_to_wire(&measurement);

@@ -31,7 +31,7 @@ impl Check for Easy {
                 at: Duration::ZERO,
                 took: Duration::from_millis(1),
                 failure: None,
-                fact: Fact::Dns(DnsAnswer { hostname: "x.com".into(), addresses: vec![] }),
+                fact: Fact::Dns(DnsAnswer { hostname: "x.com".into(), ..DnsAnswer::default() }),
             };
             Ok(Outcome { observations: vec![observation], bytes: 100 })
         })

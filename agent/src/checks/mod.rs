@@ -1,10 +1,10 @@
 //! The checks that this agent knows. A new kind is a folder here and a line in [`known`].
 
 mod page;
-mod path;
 mod quic;
 mod steps;
 mod throughput;
+mod way;
 mod web;
 
 use crate::net::Net;

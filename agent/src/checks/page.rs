@@ -37,6 +37,7 @@ pub(super) fn fact(url: &Url, reply: &Reply) -> HttpFact {
         title: bounded(&title(&reply.body), MAX_TITLE_CHARS, MAX_TITLE_BYTES),
         location: bounded(&header(reply, &LOCATION), MAX_LOCATION_CHARS, MAX_LOCATION_BYTES),
         server: bounded(&header(reply, &SERVER), MAX_SERVER_CHARS, MAX_SERVER_BYTES),
+        ..HttpFact::default()
     }
 }
 

@@ -21,6 +21,9 @@ pub(super) async fn execute(arguments: &Check) -> Result<(), Failed> {
     if kind.needs_https() && !target.is_https() {
         return Err(usage(format!("{kind} measures https targets only, not {target}")));
     }
+    if !kind.accepts(&target) {
+        return Err(usage(format!("{kind} cannot measure {target}: each scheme has its own check")));
+    }
     let control = control(arguments, &target)?;
     let resolver = resolver(arguments)?;
     let net = Arc::new(Net::new(&arguments.roots.load()?)?);
@@ -40,6 +43,7 @@ pub(super) async fn execute(arguments: &Check) -> Result<(), Failed> {
         list_version: 0,
         started_at,
         duration: clock.elapsed(),
+        parent: None,
         observations: outcome.observations,
     };
     if arguments.json {
@@ -85,5 +89,5 @@ fn resolver(arguments: &Check) -> Result<ResolverSpec, Failed> {
         }
     };
     let udp = arguments.resolver_udp.unwrap_or_else(|| google(53));
-    Ok(ResolverSpec { name: "check".into(), udp, doh_url, doh_address })
+    Ok(ResolverSpec { name: "check".into(), udp, doh_url, doh_address, dot: None })
 }

@@ -1,6 +1,8 @@
 //! A measurement for people: step by step, with timing, coloured on terminals only.
 
-use faultline_model::{DownloadEnd, Engine, Fact, Layer, Measurement, Observation};
+use faultline_model::{
+    DownloadEnd, Engine, Fact, Layer, Measurement, Observation, TunnelFact, TunnelStage, Variant,
+};
 use owo_colors::OwoColorize;
 use std::io::Write;
 
@@ -48,6 +50,7 @@ fn way(step: &Observation) -> String {
         Layer::Tls => "TLS",
         Layer::Quic => "QUIC",
         Layer::Http => "HTTP",
+        Layer::Tunnel => "hand",
     };
     let peer = step.peer.map(|peer| peer.to_string()).unwrap_or_default();
     match (step.layer, step.engine) {
@@ -56,8 +59,22 @@ fn way(step: &Observation) -> String {
         (_, Engine::Control) => format!("{layer:<4} control {peer}"),
         (_, Engine::Udp) => format!("{layer}  UDP {peer}"),
         (_, Engine::Doh) => format!("{layer}  HTTPS {peer}"),
+        (_, Engine::Dot) => format!("{layer}  TLS {peer}"),
+        (Layer::Dns, Engine::Isp) => format!("{layer}  provider's resolver"),
+        (_, Engine::Isp) => format!("{layer:<4} {peer}"),
+        (_, Engine::Retry) => format!("{layer:<4} {} {peer}", variant(step)),
         (_, Engine::System) => format!("{layer:<4} {peer}"),
     }
+}
+
+/// Says which retry a step belongs to.
+fn variant(step: &Observation) -> &'static str {
+    let variant = match &step.fact {
+        Fact::Tls(tls) => tls.variant,
+        Fact::Http(http) => http.variant,
+        _ => None,
+    };
+    variant.map(Variant::as_str).unwrap_or_default()
 }
 
 fn seen(step: &Observation) -> String {
@@ -75,6 +92,7 @@ fn seen(step: &Observation) -> String {
                 format!("{} datagrams sent, {} received", quic.datagrams_sent, quic.datagrams_received);
             join(&[&version, &quic.alpn, &quic.certificate_issuer, &datagrams])
         }
+        Fact::Tunnel(tunnel) => tunnel_seen(tunnel),
         Fact::Throughput(download) if download.status == 0 => download.url.clone(),
         Fact::Throughput(download) => format!(
             "{}, {} bytes in {} ms, {} kbit/s, {}",
@@ -94,6 +112,17 @@ fn seen(step: &Observation) -> String {
             join(&[&body, &title, &location])
         }
     }
+}
+
+fn tunnel_seen(tunnel: &TunnelFact) -> String {
+    let stage = match tunnel.stage {
+        TunnelStage::Sent => "no answer in the protocol",
+        TunnelStage::FirstReply => "first reply",
+        TunnelStage::Complete => "handshake complete",
+    };
+    let bytes = format!("{} bytes sent, {} received", tunnel.bytes_sent, tunnel.bytes_received);
+    let replies = tunnel.replies.join(" | ");
+    join(&[tunnel.protocol.title(), stage, &bytes, &replies])
 }
 
 const fn end(end: DownloadEnd) -> &'static str {

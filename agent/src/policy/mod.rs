@@ -9,7 +9,7 @@ mod budget;
 
 pub use budget::{Budget, Lack, Purse, Terms};
 
-use faultline_model::{CheckKind, Depth, ResolverSpec, Target, Task, TaskList, Timestamp};
+use faultline_model::{CheckKind, Depth, OptIn, ResolverSpec, Target, Task, TaskList, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -58,6 +58,8 @@ pub enum Refusal {
     Busy,
     /// The volunteer has paused measuring.
     Paused,
+    /// The check needs a consent of its own, which the volunteer has not given.
+    NotOptedIn,
 }
 
 impl Refusal {
@@ -82,6 +84,7 @@ impl Refusal {
             Self::BudgetBytes => "budget_bytes",
             Self::Busy => "busy",
             Self::Paused => "paused",
+            Self::NotOptedIn => "not_opted_in",
         }
     }
 }
@@ -132,19 +135,32 @@ pub struct Policy {
     list: Option<TaskList>,
     ledger: Ledger,
     is_control: bool,
+    opt_ins: BTreeSet<OptIn>,
 }
 
 impl Policy {
     /// Makes the policy of an agent that knows some kinds of checks.
     #[must_use]
     pub fn new(terms: Terms, kinds: BTreeSet<CheckKind>, list: Option<TaskList>, ledger: Ledger) -> Self {
-        Self { terms, kinds, list, ledger, is_control: false }
+        Self { terms, kinds, list, ledger, is_control: false, opt_ins: BTreeSet::new() }
     }
 
     /// Makes it the policy of a control, which may also look at the list's landmarks.
     #[must_use]
     pub fn for_control(self, is_control: bool) -> Self {
         Self { is_control, ..self }
+    }
+
+    /// Makes it the policy of a volunteer who agreed to more than every agent's checks.
+    #[must_use]
+    pub fn with_opt_ins(self, opt_ins: BTreeSet<OptIn>) -> Self {
+        Self { opt_ins, ..self }
+    }
+
+    /// Says whether a check needs no consent of its own, or has it. A control is an operator's own machine.
+    #[must_use]
+    pub fn has_opted_in(&self, check: CheckKind) -> bool {
+        self.is_control || check.opt_in().is_none_or(|opt_in| self.opt_ins.contains(&opt_in))
     }
 
     /// Returns the list that is held.
@@ -202,6 +218,9 @@ impl Policy {
         if !self.kinds.contains(&check) {
             return Err(Refusal::UnknownCheck);
         }
+        if !self.has_opted_in(check) {
+            return Err(Refusal::NotOptedIn);
+        }
         let is_landmark = self.is_control && list.allows_landmark(check, target);
         if is_landmark || list.allows(check, target) { Ok(list) } else { Err(Refusal::NotInList) }
     }
@@ -218,6 +237,9 @@ impl Policy {
         now: Timestamp,
     ) -> Result<Grant, Refusal> {
         let list = self.allows(check, target, now)?;
+        if !check.is_routine() {
+            return Err(Refusal::NotInList);
+        }
         let terms = Allowed::by(list);
         // A run in the future means that the clock was set back; it limits nothing.
         let last = self.last_run(check, target).filter(|last| *last <= now);

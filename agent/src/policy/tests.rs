@@ -235,3 +235,31 @@ fn a_download_is_paid_for_by_its_real_bytes_and_never_by_a_small_budget() {
     assert_eq!(download(&mut small, "x.com", at(86_000)), Err(Refusal::BudgetBytes));
     assert!(routine(&mut small, "x.com", at(86_000)).is_ok());
 }
+
+#[test]
+fn ways_around_censorship_are_refused_until_the_volunteer_opted_in_to_each() {
+    let mut policy = standard();
+    let kinds = [CheckKind::Openvpn, CheckKind::Tor];
+    let targets = ["openvpn://o.example.net", "tor://t.example.net"].map(|t| Target::new(t).expect("valid"));
+    let mut held = list(&["x.com".into()]);
+    for (kind, target) in kinds.iter().zip(&targets) {
+        policy.kinds.insert(*kind);
+        let spec = TargetSpec { target: target.clone(), checks: vec![*kind], ..held.targets[0].clone() };
+        held.targets.push(spec);
+    }
+    policy.set_list(held);
+    let asked = Task { check: kinds[0], target: targets[0].clone(), ..confirmation("x.com", 1) };
+    for (kind, target) in kinds.iter().zip(&targets) {
+        assert!(!policy.has_opted_in(*kind));
+        let refused = policy.admit_routine(*kind, target, Depth::Light, at(0));
+        assert_eq!(refused, Err(Refusal::NotOptedIn));
+    }
+    assert_eq!(policy.admit_confirmation(&asked, at(0)), Err(Refusal::NotOptedIn));
+    let mut policy = policy.with_opt_ins(BTreeSet::from([OptIn::Openvpn]));
+    assert!(policy.admit_confirmation(&asked, at(0)).is_ok());
+    assert!(policy.admit_routine(kinds[0], &targets[0], Depth::Light, at(0)).is_ok());
+    let other = policy.admit_routine(kinds[1], &targets[1], Depth::Light, at(0));
+    assert_eq!(other, Err(Refusal::NotOptedIn), "each for itself");
+    let mut control = policy.for_control(true);
+    assert!(control.admit_routine(kinds[1], &targets[1], Depth::Light, at(0)).is_ok());
+}

@@ -110,6 +110,7 @@ impl World {
             udp: at(PUBLIC_DNS, 53),
             doh_url: "https://dns.test/dns-query".into(),
             doh_address: at(PUBLIC_DOH, 443),
+            dot: None,
         }
     }
 

@@ -29,7 +29,8 @@ impl Need {
     pub(crate) fn of(list: &TaskList) -> Self {
         let period_s = u64::from(list.limits.cell_period_s.max(list.limits.min_interval_s));
         let mut by_period: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
-        for check in list.targets.iter().flat_map(|spec| &spec.checks) {
+        let checks = list.targets.iter().flat_map(|spec| &spec.checks);
+        for check in checks.filter(|check| check.is_routine()) {
             let (count, bytes) = by_period.entry(period_s.max(check.least_interval().as_secs())).or_default();
             *count += 1;
             *bytes += check.expected_bytes(Depth::Light);

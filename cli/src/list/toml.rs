@@ -185,7 +185,7 @@ fn read_checks(reader: &mut Reader<'_>, checks: Option<&Spanned<Vec<String>>>) -
             Err(error) => reader.fault(
                 names.span(),
                 "service.target.checks",
-                format!("{error}; use \"web\", \"quic\", \"throughput\""),
+                format!("{error}; use \"web\", \"quic\", \"throughput\", \"diagnose\""),
             ),
         }
     }
@@ -208,6 +208,7 @@ fn read_resolver(reader: &mut Reader<'_>, resolver: &Resolver) -> Option<Resolve
         udp: udp?,
         doh_url: doh_url.clone(),
         doh_address: doh_address?,
+        dot: None,
     })
 }
 

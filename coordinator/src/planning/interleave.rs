@@ -24,7 +24,8 @@ pub(super) fn interleave(list: &TaskList) -> Vec<Item<'_>> {
     let mut services: BTreeMap<&ServiceId, Vec<(CheckKind, &Target)>> = BTreeMap::new();
     for spec in &list.targets {
         let items = services.entry(&spec.service).or_default();
-        items.extend(spec.checks.iter().map(|check| (*check, &spec.target)));
+        let routine = spec.checks.iter().filter(|check| check.is_routine());
+        items.extend(routine.map(|check| (*check, &spec.target)));
     }
     let mut by_size: Vec<_> = services.into_iter().collect();
     by_size.sort_by(|(a, a_items), (b, b_items)| b_items.len().cmp(&a_items.len()).then(a.cmp(b)));

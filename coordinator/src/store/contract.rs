@@ -94,6 +94,7 @@ pub(super) fn measurement(id: &str, received_at: i64) -> NewMeasurement {
             list_version: 1,
             started_at: at(received_at - 500),
             duration: Duration::from_millis(80),
+            parent: None,
             observations: vec![Observation {
                 layer: Layer::Tls,
                 engine: Engine::System,

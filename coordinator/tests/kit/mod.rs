@@ -371,7 +371,7 @@ pub fn measurement(target: &str, started_at: Timestamp, is_reset: bool) -> Measu
     let addresses = vec!["93.184.216.34".parse().expect("an address")];
     let tls = faultline_model::TlsFact { server_name: host.clone(), ..Default::default() };
     let mut observations = vec![
-        step(Layer::Dns, 0, Fact::Dns(DnsAnswer { hostname: host, addresses })),
+        step(Layer::Dns, 0, Fact::Dns(DnsAnswer { hostname: host, addresses, ..Default::default() })),
         step(Layer::Tcp, 20, Fact::None),
         step(Layer::Tls, 40, Fact::Tls(tls)),
     ];
@@ -392,6 +392,7 @@ pub fn measurement(target: &str, started_at: Timestamp, is_reset: bool) -> Measu
         list_version: 1,
         started_at,
         duration: Duration::from_millis(80),
+        parent: None,
         observations,
     }
 }

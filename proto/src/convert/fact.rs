@@ -1,43 +1,24 @@
 //! What steps saw.
 
-use super::{WireError, bounded, invalid};
+use super::tunnel::{tunnel_from_wire, tunnel_to_wire};
+use super::{WireError, bounded, invalid, web};
 use crate::agent as wire;
-use faultline_model::{DnsAnswer, DownloadEnd, Fact, HttpFact, QuicFact, ThroughputFact, TlsFact};
+use faultline_model::{DownloadEnd, Fact, QuicFact, ThroughputFact};
 
-/// A DNS answer with more addresses is refused.
-pub const MAX_ADDRESSES: usize = 32;
 /// A series of bins that is longer is refused.
 const MAX_BINS: usize = 64;
 const MAX_PEER_VERSIONS: usize = 16;
-const MAX_URL_BYTES: usize = 2048;
-const MAX_NAME_BYTES: usize = 256;
-const MAX_TITLE_BYTES: usize = 800;
+pub(super) const MAX_URL_BYTES: usize = 2048;
+pub(super) const MAX_NAME_BYTES: usize = 256;
+pub(super) const MAX_TITLE_BYTES: usize = 800;
 
 /// Writes a fact.
 pub(super) fn fact_to_wire(fact: &Fact) -> Option<wire::observation::Fact> {
     match fact {
         Fact::None => None,
-        Fact::Dns(dns) => Some(wire::observation::Fact::Dns(wire::DnsFact {
-            hostname: dns.hostname.clone(),
-            addresses: dns.addresses.iter().map(ToString::to_string).collect(),
-        })),
-        Fact::Tls(tls) => Some(wire::observation::Fact::Tls(wire::TlsFact {
-            server_name: tls.server_name.clone(),
-            version: tls.version.clone(),
-            alpn: tls.alpn.clone(),
-            certificate_sha256: tls.certificate_sha256.clone(),
-            certificate_issuer: tls.certificate_issuer.clone(),
-        })),
-        Fact::Http(http) => Some(wire::observation::Fact::Http(wire::HttpFact {
-            url: http.url.clone(),
-            status: http.status.into(),
-            body_bytes: http.body_bytes,
-            is_truncated: http.is_truncated,
-            body_sha256: http.body_sha256.clone(),
-            title: http.title.clone(),
-            location: http.location.clone(),
-            server: http.server.clone(),
-        })),
+        Fact::Dns(dns) => Some(wire::observation::Fact::Dns(web::dns_to_wire(dns))),
+        Fact::Tls(tls) => Some(wire::observation::Fact::Tls(web::tls_to_wire(tls))),
+        Fact::Http(http) => Some(wire::observation::Fact::Http(web::http_to_wire(http))),
         Fact::Quic(quic) => Some(wire::observation::Fact::Quic(wire::QuicFact {
             server_name: quic.server_name.clone(),
             version: quic.version.clone(),
@@ -49,43 +30,19 @@ pub(super) fn fact_to_wire(fact: &Fact) -> Option<wire::observation::Fact> {
             peer_versions: quic.peer_versions.clone(),
         })),
         Fact::Throughput(download) => Some(wire::observation::Fact::Throughput(throughput_to_wire(download))),
+        Fact::Tunnel(tunnel) => Some(wire::observation::Fact::Tunnel(tunnel_to_wire(tunnel))),
     }
 }
 
 /// Reads a fact and checks every field.
 pub(super) fn fact_from_wire(fact: wire::observation::Fact) -> Result<Fact, WireError> {
     Ok(match fact {
-        wire::observation::Fact::Dns(dns) => {
-            let len = dns.addresses.len();
-            if len > MAX_ADDRESSES {
-                return Err(WireError::TooLong { field: "addresses", len, max: MAX_ADDRESSES });
-            }
-            let addresses =
-                dns.addresses.iter().map(|text| text.parse().map_err(|e| invalid("addresses", e)));
-            Fact::Dns(DnsAnswer {
-                addresses: addresses.collect::<Result<_, _>>()?,
-                hostname: bounded("hostname", dns.hostname, MAX_NAME_BYTES)?,
-            })
-        }
-        wire::observation::Fact::Tls(tls) => Fact::Tls(TlsFact {
-            server_name: bounded("server_name", tls.server_name, MAX_NAME_BYTES)?,
-            version: bounded("version", tls.version, 16)?,
-            alpn: bounded("alpn", tls.alpn, 32)?,
-            certificate_sha256: bounded("certificate_sha256", tls.certificate_sha256, 64)?,
-            certificate_issuer: bounded("certificate_issuer", tls.certificate_issuer, MAX_TITLE_BYTES)?,
-        }),
-        wire::observation::Fact::Http(http) => Fact::Http(HttpFact {
-            url: bounded("url", http.url, MAX_URL_BYTES)?,
-            status: u16::try_from(http.status).map_err(|e| invalid("status", e))?,
-            body_bytes: http.body_bytes,
-            is_truncated: http.is_truncated,
-            body_sha256: bounded("body_sha256", http.body_sha256, 64)?,
-            title: bounded("title", http.title, MAX_TITLE_BYTES)?,
-            location: bounded("location", http.location, MAX_URL_BYTES)?,
-            server: bounded("server", http.server, MAX_NAME_BYTES)?,
-        }),
+        wire::observation::Fact::Dns(dns) => Fact::Dns(web::dns_from_wire(dns)?),
+        wire::observation::Fact::Tls(tls) => Fact::Tls(web::tls_from_wire(tls)?),
+        wire::observation::Fact::Http(http) => Fact::Http(web::http_from_wire(http)?),
         wire::observation::Fact::Quic(quic) => Fact::Quic(quic_from_wire(quic)?),
         wire::observation::Fact::Throughput(download) => Fact::Throughput(throughput_from_wire(download)?),
+        wire::observation::Fact::Tunnel(tunnel) => Fact::Tunnel(tunnel_from_wire(tunnel)?),
     })
 }
 
@@ -142,7 +99,8 @@ fn throughput_from_wire(download: wire::ThroughputFact) -> Result<ThroughputFact
     })
 }
 
-fn at_most(field: &'static str, numbers: Vec<u32>, max: usize) -> Result<Vec<u32>, WireError> {
-    let len = numbers.len();
-    if len > max { Err(WireError::TooLong { field, len, max }) } else { Ok(numbers) }
+/// Refuses a series that is too long.
+pub(super) fn at_most<T>(field: &'static str, items: Vec<T>, max: usize) -> Result<Vec<T>, WireError> {
+    let len = items.len();
+    if len > max { Err(WireError::TooLong { field, len, max }) } else { Ok(items) }
 }

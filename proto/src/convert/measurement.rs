@@ -33,6 +33,7 @@ pub fn measurement_to_wire(measurement: &Measurement) -> wire::Measurement {
         started_at_ms: measurement.started_at.unix_ms(),
         duration_ms: millis(measurement.duration),
         observations: measurement.observations.iter().map(observation_to_wire).collect(),
+        parent: measurement.parent.as_ref().map(ToString::to_string).unwrap_or_default(),
     }
 }
 
@@ -57,6 +58,10 @@ pub fn measurement_from_wire(message: wire::Measurement) -> Result<Measurement, 
         "" => None,
         text => Some(TaskToken::new(text).map_err(|e| invalid("token", e))?),
     };
+    let parent = match message.parent.as_str() {
+        "" => None,
+        text => Some(MeasurementId::new(text).map_err(|e| invalid("parent", e))?),
+    };
     Ok(Measurement {
         id: MeasurementId::new(message.id).map_err(|e| invalid("id", e))?,
         check: message.check.parse::<CheckKind>().map_err(|e| invalid("check", e))?,
@@ -67,6 +72,7 @@ pub fn measurement_from_wire(message: wire::Measurement) -> Result<Measurement, 
         list_version: message.list_version,
         started_at: Timestamp::from_unix_ms(message.started_at_ms),
         duration: duration("duration_ms", message.duration_ms)?,
+        parent,
         observations: message
             .observations
             .into_iter()
@@ -91,6 +97,7 @@ fn observation_to_wire(step: &Observation) -> wire::Observation {
             Layer::Tls => wire::Layer::Tls,
             Layer::Http => wire::Layer::Http,
             Layer::Quic => wire::Layer::Quic,
+            Layer::Tunnel => wire::Layer::Tunnel,
         }
         .into(),
         engine: match step.engine {
@@ -98,6 +105,9 @@ fn observation_to_wire(step: &Observation) -> wire::Observation {
             Engine::Udp => wire::Engine::Udp,
             Engine::Doh => wire::Engine::Doh,
             Engine::Control => wire::Engine::Control,
+            Engine::Dot => wire::Engine::Dot,
+            Engine::Isp => wire::Engine::Isp,
+            Engine::Retry => wire::Engine::Retry,
         }
         .into(),
         hop: step.hop.into(),
@@ -116,6 +126,7 @@ fn observation_from_wire(step: wire::Observation) -> Result<Observation, WireErr
         Ok(wire::Layer::Tls) => Layer::Tls,
         Ok(wire::Layer::Http) => Layer::Http,
         Ok(wire::Layer::Quic) => Layer::Quic,
+        Ok(wire::Layer::Tunnel) => Layer::Tunnel,
         _ => return Err(invalid("layer", step.layer)),
     };
     let engine = match wire::Engine::try_from(step.engine) {
@@ -123,6 +134,9 @@ fn observation_from_wire(step: wire::Observation) -> Result<Observation, WireErr
         Ok(wire::Engine::Udp) => Engine::Udp,
         Ok(wire::Engine::Doh) => Engine::Doh,
         Ok(wire::Engine::Control) => Engine::Control,
+        Ok(wire::Engine::Dot) => Engine::Dot,
+        Ok(wire::Engine::Isp) => Engine::Isp,
+        Ok(wire::Engine::Retry) => Engine::Retry,
         _ => return Err(invalid("engine", step.engine)),
     };
     let peer = match step.peer.as_str() {
@@ -167,6 +181,7 @@ mod tests {
                 Fact::Dns(DnsAnswer {
                     hostname: "x.com".into(),
                     addresses: vec!["10.0.0.1".parse().expect("valid")],
+                    ..DnsAnswer::default()
                 }),
             ),
             step(Layer::Tcp, Fact::None),
@@ -179,6 +194,9 @@ mod tests {
             Observation { engine: Engine::Control, ..step(Layer::Http, Fact::Throughput(download())) },
         ];
         steps[3].failure = Some(Failure::ConnectionReset);
+        for engine in [Engine::Udp, Engine::Doh, Engine::Dot, Engine::Isp, Engine::Retry] {
+            steps.push(Observation { engine, ..step(Layer::Tcp, Fact::None) });
+        }
         Measurement {
             id: MeasurementId::from_bytes([7; 16]),
             check: CheckKind::Web,
@@ -189,6 +207,7 @@ mod tests {
             list_version: 3,
             started_at: Timestamp::from_unix_ms(1_705_758_033_000),
             duration: Duration::from_millis(90),
+            parent: Some(MeasurementId::from_bytes([8; 16])),
             observations: steps,
         }
     }
@@ -229,12 +248,13 @@ mod tests {
     #[test]
     fn a_message_out_of_bounds_is_refused_with_its_field() {
         type Spoil = fn(&mut wire::Measurement);
-        let cases: [(&str, Spoil); 8] = [
+        let cases: [(&str, Spoil); 9] = [
             ("observations", |m| m.observations.clear()),
             ("observations", |m| m.observations = vec![wire::Observation::default(); 65]),
             ("id", |m| m.id = "a b".into()),
             ("target", |m| m.target = "https://10.0.0.1/".into()),
             ("why", |m| m.why = 0),
+            ("parent", |m| m.parent = "a b".into()),
             ("depth", |m| m.depth = -1),
             ("duration_ms", |m| m.duration_ms = u64::MAX),
             ("layer", |m| m.observations[0].layer = 0),

@@ -4,13 +4,15 @@ mod fact;
 mod incident;
 mod measurement;
 mod schedule;
+mod tunnel;
+mod web;
 
-pub use fact::MAX_ADDRESSES;
 pub use incident::{incident_from_wire, incident_to_wire};
 pub use measurement::{MAX_OBSERVATIONS, measurement_from_wire, measurement_to_wire};
 pub use schedule::{
     confirmation_from_wire, depth_from_wire, depth_to_wire, list_from_wire, list_to_wire, task_from_entry,
 };
+pub use web::MAX_ADDRESSES;
 
 /// What is wrong with a message.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,6 @@
 //! What an agent runs.
 
-use crate::{Target, TaskToken};
+use crate::{OptIn, ProtocolClass, Target, TaskToken};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -17,6 +17,18 @@ pub enum CheckKind {
     Quic,
     /// The beginning of an `https` URL's body, timed, and then the list's control URL's through the same line.
     Throughput,
+    /// An OpenVPN handshake, up to the server's first TLS bytes.
+    Openvpn,
+    /// A WireGuard handshake.
+    Wireguard,
+    /// A Tor relay's link protocol, directly or behind obfs4.
+    Tor,
+    /// A SOCKS5 or HTTPS proxy, and a TLS handshake through it.
+    Proxy,
+    /// The steps of `web` to a VPN provider's interface.
+    VpnApi,
+    /// Discriminating retries of a `web` measurement that went wrong: which thing is blocked. Never a routine.
+    Diagnose,
 }
 
 impl CheckKind {
@@ -27,6 +39,12 @@ impl CheckKind {
             Self::Web => "web",
             Self::Quic => "quic",
             Self::Throughput => "throughput",
+            Self::Openvpn => "openvpn",
+            Self::Wireguard => "wireguard",
+            Self::Tor => "tor",
+            Self::Proxy => "proxy",
+            Self::VpnApi => "vpn_api",
+            Self::Diagnose => "diagnose",
         }
     }
 
@@ -34,11 +52,19 @@ impl CheckKind {
     #[must_use]
     pub const fn expected_bytes(self, depth: Depth) -> u64 {
         match (self, depth) {
-            (Self::Web, Depth::Light) => 10_000,
+            (Self::Web | Self::VpnApi, Depth::Light) => 10_000,
             // Initial packets are padded to 1,200 bytes in both directions, and certificates are not compressed.
             (Self::Quic, Depth::Light) => 25_000,
-            (Self::Web | Self::Quic, Depth::Full) => 60_000,
+            (Self::Web | Self::Quic | Self::VpnApi, Depth::Full) => 60_000,
+            (Self::Diagnose, _) => 100_000,
             (Self::Throughput, _) => 900_000,
+            // Two or three retries of small datagrams; a certificate is read only where it follows at once.
+            (Self::Openvpn, _) => 12_000,
+            (Self::Wireguard, _) => 4_000,
+            // obfs4 pads its handshake with up to 8 KB on each side, and Tor's certificates follow.
+            (Self::Tor, _) => 35_000,
+            // Two TLS handshakes, one within the other.
+            (Self::Proxy, _) => 20_000,
         }
     }
 
@@ -48,14 +74,67 @@ impl CheckKind {
         match self {
             Self::Web | Self::Quic => Duration::from_secs(30),
             // A download costs as much as ninety light checks.
-            Self::Throughput => Duration::from_secs(3600),
+            Self::Throughput | Self::Diagnose => Duration::from_secs(3600),
+            // A home that knocks at such hosts often stands out.
+            Self::Openvpn | Self::Wireguard | Self::Tor | Self::Proxy | Self::VpnApi => {
+                Duration::from_secs(600)
+            }
         }
+    }
+
+    /// Says whether a schedule may hold it; what it may not is done only when asked for, as a confirmation.
+    #[must_use]
+    pub const fn is_routine(self) -> bool {
+        !matches!(self, Self::Diagnose)
     }
 
     /// Says whether only `https` targets can be measured by it.
     #[must_use]
     pub const fn needs_https(self) -> bool {
-        matches!(self, Self::Quic | Self::Throughput)
+        matches!(self, Self::Quic | Self::Throughput | Self::VpnApi)
+    }
+
+    /// Says whether it measures a way around censorship.
+    #[must_use]
+    pub const fn is_circumvention(self) -> bool {
+        matches!(self, Self::Openvpn | Self::Wireguard | Self::Tor | Self::Proxy | Self::VpnApi)
+    }
+
+    /// Returns what a volunteer must have agreed to, beside the consent to everything else.
+    #[must_use]
+    pub const fn opt_in(self) -> Option<OptIn> {
+        match self {
+            Self::Openvpn => Some(OptIn::Openvpn),
+            Self::Wireguard => Some(OptIn::Wireguard),
+            Self::Tor => Some(OptIn::Tor),
+            Self::Proxy => Some(OptIn::Proxy),
+            Self::VpnApi => Some(OptIn::VpnApi),
+            _ => None,
+        }
+    }
+
+    /// Says whether it can measure a target: endpoints are for the check that speaks their protocol, and only for it.
+    #[must_use]
+    pub fn accepts(self, target: &Target) -> bool {
+        let class = target.endpoint().map(|endpoint| endpoint.class());
+        match self {
+            Self::Openvpn => matches!(class, Some(ProtocolClass::OpenvpnUdp | ProtocolClass::OpenvpnTcp)),
+            Self::Wireguard => class == Some(ProtocolClass::Wireguard),
+            Self::Tor => matches!(class, Some(ProtocolClass::Tor | ProtocolClass::Obfs4)),
+            Self::Proxy => matches!(class, Some(ProtocolClass::Socks5 | ProtocolClass::HttpsProxy)),
+            other => class.is_none() && (target.is_https() || !other.needs_https()),
+        }
+    }
+
+    /// Returns under which heading a result may become public, if the check measures a way around censorship. Nothing
+    /// else of such a result is for the public: neither the host nor its operator.
+    #[must_use]
+    pub fn protocol_class(self, target: &Target) -> Option<ProtocolClass> {
+        match self {
+            Self::VpnApi => Some(ProtocolClass::VpnApi),
+            kind if kind.is_circumvention() => target.endpoint().map(|endpoint| endpoint.class()),
+            _ => None,
+        }
     }
 }
 
@@ -72,6 +151,12 @@ impl FromStr for CheckKind {
             "web" => Ok(Self::Web),
             "quic" => Ok(Self::Quic),
             "throughput" => Ok(Self::Throughput),
+            "openvpn" => Ok(Self::Openvpn),
+            "wireguard" => Ok(Self::Wireguard),
+            "tor" => Ok(Self::Tor),
+            "proxy" => Ok(Self::Proxy),
+            "vpn_api" => Ok(Self::VpnApi),
+            "diagnose" => Ok(Self::Diagnose),
             other => Err(format!("unknown check {other:?}")),
         }
     }
@@ -118,9 +203,22 @@ mod tests {
 
     #[test]
     fn each_kind_is_read_as_it_is_written() {
-        for kind in [CheckKind::Web, CheckKind::Quic, CheckKind::Throughput] {
+        for kind in [CheckKind::Web, CheckKind::Quic, CheckKind::Throughput, CheckKind::Diagnose] {
             assert_eq!(kind.as_str().parse(), Ok(kind));
         }
         assert!("scan".parse::<CheckKind>().is_err());
+    }
+
+    #[test]
+    fn each_way_around_censorship_is_read_as_it_is_written_and_has_its_opt_in() {
+        use CheckKind::{Openvpn, Proxy, Tor, VpnApi, Wireguard};
+        let kinds = [Openvpn, Wireguard, Tor, Proxy, VpnApi];
+        for (kind, opt_in) in kinds.into_iter().zip(OptIn::ALL) {
+            assert_eq!(kind.as_str().parse(), Ok(kind));
+            assert!(kind.is_circumvention());
+            assert_eq!(kind.opt_in(), Some(*opt_in));
+            assert_eq!(opt_in.as_str().parse(), Ok(*opt_in));
+        }
+        assert!(!CheckKind::Web.is_circumvention() && CheckKind::Web.opt_in().is_none());
     }
 }

@@ -84,6 +84,12 @@ failures! {
     TooManyRedirects = "http_too_many_redirects",
     /// The agent's own policy refuses the address or the port.
     AddressDenied = "address_denied",
+    /// The peer's answer does not belong to the protocol.
+    TunnelInvalidReply = "tunnel_invalid_reply",
+    /// The peer speaks the protocol and is not the one that the list names.
+    TunnelWrongPeer = "tunnel_wrong_peer",
+    /// The peer speaks the protocol and refuses.
+    TunnelDenied = "tunnel_denied",
     /// The step was interrupted.
     Interrupted = "interrupted",
 }

@@ -18,6 +18,8 @@ pub enum Layer {
     Quic,
     /// The HTTP exchange.
     Http,
+    /// The handshake of a circumvention protocol.
+    Tunnel,
 }
 
 impl Layer {
@@ -30,6 +32,7 @@ impl Layer {
             Self::Tls => "tls",
             Self::Quic => "quic",
             Self::Http => "http",
+            Self::Tunnel => "tunnel",
         }
     }
 }
@@ -43,6 +46,7 @@ impl FromStr for Layer {
             "tls" => Ok(Self::Tls),
             "quic" => Ok(Self::Quic),
             "http" => Ok(Self::Http),
+            "tunnel" => Ok(Self::Tunnel),
             other => Err(format!("unknown layer {other:?}")),
         }
     }

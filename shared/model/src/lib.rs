@@ -4,6 +4,7 @@
 //! checked where it is made, so the rest of the system handles only values that cannot be wrong.
 
 mod check;
+mod endpoint;
 mod failure;
 mod id;
 mod incident;
@@ -11,12 +12,16 @@ mod judgement;
 mod list;
 mod measurement;
 mod network;
+mod opt_in;
+mod page;
 mod presence;
 mod record;
 mod target;
 mod time;
+mod tunnel;
 
 pub use check::{CheckKind, Depth, Task, Why};
+pub use endpoint::{Endpoint, EndpointError, ProtocolClass, Transport, Tunnel, is_denied_port};
 pub use failure::Failure;
 pub use id::{AgentId, IdError, IncidentId, MeasurementId, TaskToken};
 pub use incident::{Baseline, BaselineCell, Basis, Incident, Reach, Revision, Status, Verdict, VerdictError};
@@ -25,15 +30,15 @@ pub use list::{
     Landmark, Limits, ListError, MAX_LIST_BYTES, MAX_TARGETS, ResolverSpec, Signature, SignedList,
     TargetSpec, TaskList,
 };
-pub use measurement::{
-    DnsAnswer, DownloadEnd, Engine, Fact, HttpFact, Measurement, Observation, QuicFact, ThroughputFact,
-    TlsFact,
-};
+pub use measurement::{DownloadEnd, Engine, Fact, Measurement, Observation, QuicFact, ThroughputFact};
 pub use network::{
     Access, Asn, AsnError, CountryCode, CountryProfile, Gateway, Operator, ProfileError, RiskTier, Source,
     Vantage,
 };
+pub use opt_in::OptIn;
+pub use page::{DnsAnswer, Header, HttpFact, LaterReply, TlsFact, Variant};
 pub use presence::{Presence, PresenceKind};
 pub use record::Record;
 pub use target::{Category, Role, ServiceId, Target, TargetError};
 pub use time::{Timestamp, TimestampError};
+pub use tunnel::{TunnelFact, TunnelStage};

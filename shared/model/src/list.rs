@@ -52,6 +52,12 @@ pub enum ListError {
     /// A check that speaks TLS only is asked for an `http` target.
     #[error("{0} can be measured by web only: {1} needs https")]
     NeedsHttps(Target, CheckKind),
+    /// A check is asked for a target of another scheme.
+    #[error("{0} cannot be measured by {1}: each scheme has its own check")]
+    WrongScheme(Target, CheckKind),
+    /// A landmark or the throughput control is an endpoint.
+    #[error("{0} is no web address")]
+    NotWeb(Target),
     /// A download has nothing to be compared with.
     #[error(
         "{0} has the check throughput, but the list names no throughput_control and no https canary with role media"
@@ -92,6 +98,10 @@ pub struct ResolverSpec {
     pub doh_url: String,
     /// The address that the URL's host is reached at, so that no other name has to be resolved.
     pub doh_address: SocketAddr,
+    /// Its address for DNS over TLS (RFC 7858), under the name of the URL's host. Left out of the document where there is
+    /// none, so that older lists read and verify as they were signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dot: Option<SocketAddr>,
 }
 
 /// One target of a list, with its service and what may be run against it.
@@ -207,6 +217,10 @@ impl TaskList {
         if lifetime < Duration::from_secs(60) || lifetime > Duration::from_secs(90 * 86_400) {
             return Err(ListError::Lifetime);
         }
+        let only_web = self.landmarks.iter().map(|landmark| &landmark.target).chain(&self.throughput_control);
+        if let Some(endpoint) = only_web.into_iter().find(|target| target.endpoint().is_some()) {
+            return Err(ListError::NotWeb(endpoint.clone()));
+        }
         self.targets.iter().try_for_each(|spec| self.validate_checks(spec))
     }
 
@@ -214,8 +228,12 @@ impl TaskList {
         let needs_https = spec.checks.iter().find(|check| check.needs_https());
         if let Some(check) = needs_https
             && !spec.target.is_https()
+            && spec.target.endpoint().is_none()
         {
             return Err(ListError::NeedsHttps(spec.target.clone(), *check));
+        }
+        if let Some(check) = spec.checks.iter().find(|check| !check.accepts(&spec.target)) {
+            return Err(ListError::WrongScheme(spec.target.clone(), *check));
         }
         if !spec.checks.contains(&CheckKind::Throughput) {
             return Ok(());
@@ -355,6 +373,19 @@ mod tests {
         let mut list = list(&["http://x.com/"]);
         list.targets[0].checks = vec![CheckKind::Web, CheckKind::Quic];
         assert!(matches!(list.validate(), Err(ListError::NeedsHttps(_, CheckKind::Quic))));
+    }
+
+    #[test]
+    fn an_endpoint_is_for_its_own_check_and_no_landmark() {
+        let mut list = list(&["openvpn://relay.example.net:1194"]);
+        assert!(matches!(list.validate(), Err(ListError::WrongScheme(_, CheckKind::Web))));
+        list.targets[0].checks = vec![CheckKind::Openvpn];
+        assert_eq!(TaskList::from_bytes(&list.to_bytes()).expect("valid"), list);
+        list.targets[0].checks = vec![CheckKind::Quic];
+        assert!(matches!(list.validate(), Err(ListError::WrongScheme(_, CheckKind::Quic))));
+        list.targets[0].checks = vec![CheckKind::Openvpn];
+        list.throughput_control = Some(Target::new("tor://t.example.net").expect("valid"));
+        assert!(matches!(list.validate(), Err(ListError::NotWeb(_))));
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! Measurements: facts that an agent saw, step by step, without any opinion.
 
-use crate::{CheckKind, Depth, Failure, Layer, MeasurementId, Target, TaskToken, Timestamp, Why};
+use crate::{
+    CheckKind, Depth, DnsAnswer, Failure, HttpFact, Layer, MeasurementId, Target, TaskToken, Timestamp,
+    TlsFact, TunnelFact, Why,
+};
 use serde::{Deserialize, Serialize};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// One run of one check. Step order is the order in which things were done.
@@ -27,6 +30,9 @@ pub struct Measurement {
     /// How long it took, by a monotonic clock.
     #[serde(rename = "duration_ms", with = "millis")]
     pub duration: Duration,
+    /// The measurement that this one explains: a `diagnose` names the `web` measurement of the same agent and target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<MeasurementId>,
     /// The steps.
     pub observations: Vec<Observation>,
 }
@@ -52,6 +58,12 @@ pub enum Engine {
     Doh,
     /// The control target of a paired measurement, through the same line.
     Control,
+    /// A public resolver over TLS.
+    Dot,
+    /// The provider's own resolver, asked without the machine's stub in between.
+    Isp,
+    /// A discriminating retry of a `diagnose`; the fact's variant says which.
+    Retry,
 }
 
 impl Engine {
@@ -63,6 +75,9 @@ impl Engine {
             Self::Udp => "udp",
             Self::Doh => "doh",
             Self::Control => "control",
+            Self::Dot => "dot",
+            Self::Isp => "isp",
+            Self::Retry => "retry",
         }
     }
 }
@@ -110,51 +125,8 @@ pub enum Fact {
     Quic(QuicFact),
     /// A timed download.
     Throughput(ThroughputFact),
-}
-
-/// The answer of a resolver.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct DnsAnswer {
-    /// The name that was asked for.
-    pub hostname: String,
-    /// The addresses, private ones too (they are recorded, never connected to).
-    pub addresses: Vec<IpAddr>,
-}
-
-/// What a TLS handshake showed.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct TlsFact {
-    /// The name sent in the hello.
-    pub server_name: String,
-    /// The protocol version, such as `TLSv1.3`; empty if the handshake failed before.
-    pub version: String,
-    /// The negotiated application protocol, such as `h2`.
-    pub alpn: String,
-    /// SHA-256 of the end certificate in hexadecimal; empty if none was seen.
-    pub certificate_sha256: String,
-    /// The end certificate's issuer, at most 200 characters.
-    pub certificate_issuer: String,
-}
-
-/// What an HTTP exchange showed.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct HttpFact {
-    /// The URL that was asked for.
-    pub url: String,
-    /// The status code, 0 if none came.
-    pub status: u16,
-    /// Bytes of the body that were read.
-    pub body_bytes: u64,
-    /// The body was longer than what was read.
-    pub is_truncated: bool,
-    /// SHA-256 of the bytes read, in hexadecimal.
-    pub body_sha256: String,
-    /// The page's title, at most 200 characters.
-    pub title: String,
-    /// Where a redirect points, at most 512 characters.
-    pub location: String,
-    /// The server's name for itself, at most 100 characters.
-    pub server: String,
+    /// A handshake of a circumvention protocol.
+    Tunnel(TunnelFact),
 }
 
 /// What a QUIC handshake showed.

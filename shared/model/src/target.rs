@@ -1,11 +1,12 @@
 //! Targets and the services they belong to.
 
+use crate::endpoint::{Endpoint, EndpointError};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use url::{Host, Url};
 
-/// A stable name of something to measure: a normalised `http` or `https` URL, never an address.
+/// A stable name of something to measure, never an address: a normalised `http` or `https` URL, or an [`Endpoint`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Target(String);
 
@@ -15,7 +16,7 @@ pub enum TargetError {
     /// The text does not parse as a URL.
     #[error("{0:?} is not a URL")]
     NotUrl(String),
-    /// The scheme is neither http nor https.
+    /// The scheme is none that is measured.
     #[error("scheme {0:?} is not measured; use http or https")]
     Scheme(String),
     /// The host is an address or missing; targets are names.
@@ -30,6 +31,9 @@ pub enum TargetError {
     /// The URL is longer than 512 characters or a host label is malformed.
     #[error("the URL is longer than 512 characters or its host name is malformed")]
     Malformed,
+    /// The text has an endpoint's scheme and breaks an endpoint's rules.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
 }
 
 const MAX_URL_CHARS: usize = 512;
@@ -43,6 +47,9 @@ impl Target {
         let short = || text.chars().take(80).collect::<String>();
         if text.len() > MAX_URL_CHARS || text.chars().any(char::is_control) {
             return Err(TargetError::Malformed);
+        }
+        if text.split_once("://").is_some_and(|(scheme, _)| Endpoint::has_scheme(scheme)) {
+            return Ok(Self(Endpoint::parse(text)?.to_text()));
         }
         let url = Url::parse(text).map_err(|_| TargetError::NotUrl(short()))?;
         if !matches!(url.scheme(), "http" | "https") {
@@ -75,6 +82,12 @@ impl Target {
         Url::parse(&self.0).expect("a target was parsed when it was made")
     }
 
+    /// Returns what the target names if it is the far end of a circumvention check.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<Endpoint> {
+        Endpoint::parse(&self.0).ok()
+    }
+
     /// Says whether the target is reached over TLS.
     #[must_use]
     pub fn is_https(&self) -> bool {
@@ -90,7 +103,7 @@ impl Target {
     }
 }
 
-fn is_host_name(name: &str) -> bool {
+pub(crate) fn is_host_name(name: &str) -> bool {
     let labels_are_fine = name.split('.').all(|label| {
         !label.is_empty()
             && label.len() <= 63

@@ -6,8 +6,8 @@
 //! for the name as in a light `web` check.
 
 use super::page;
-use super::path::{Path, Place};
 use super::steps::Steps;
+use super::way::{Path, Place};
 use super::{Check, Job, NotRun, Outcome};
 use crate::net::http::Ask;
 use crate::net::{Net, quic};

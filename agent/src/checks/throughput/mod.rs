@@ -5,8 +5,8 @@
 //! follow each other, because two downloads at once would slow each other. The control is skipped where the
 //! target gave no answer: there is nothing to compare then. Which of the two is slow is not said here.
 
-use super::path::{Path, Place};
 use super::steps::Steps;
+use super::way::{Path, Place};
 use super::{Check, Job, NotRun, Outcome};
 use crate::net::http::{Ask, Reply, exchange};
 use crate::net::{Net, Timeline};

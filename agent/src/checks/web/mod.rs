@@ -8,8 +8,8 @@
 mod redirect;
 
 use super::page;
-use super::path::{OPINION_DEADLINE, Path, Place};
 use super::steps::Steps;
+use super::way::{OPINION_DEADLINE, Path, Place};
 use super::{Check, Job, NotRun, Outcome};
 use crate::net::http::{Ask, Reply, exchange};
 use crate::net::{Ending, Net, Purpose};

@@ -1,8 +1,10 @@
 //! What a measurement's steps show, gathered once for all rules.
 
+use super::Fingerprints;
 use super::address::is_near;
 use faultline_model::{
-    CheckKind, Engine, Fact, Failure, HttpFact, Layer, Measurement, Observation, QuicFact, ThroughputFact,
+    CheckKind, Engine, Fact, Failure, HttpFact, Layer, Measurement, Observation, ProtocolClass, QuicFact,
+    ThroughputFact, TunnelFact,
 };
 use std::net::IpAddr;
 
@@ -11,15 +13,17 @@ pub(crate) struct Evidence<'a> {
     measurement: &'a Measurement,
     /// The first step that failed on the way of ordinary programs and was not made good by another address.
     pub(crate) failed: Option<&'a Observation>,
+    /// By what block pages and forged answers are known.
+    pub(crate) fingerprints: &'a Fingerprints,
 }
 
 impl<'a> Evidence<'a> {
     /// Gathers the facts.
-    pub(crate) fn read(measurement: &'a Measurement) -> Self {
+    pub(crate) fn read(measurement: &'a Measurement, fingerprints: &'a Fingerprints) -> Self {
         let steps = &measurement.observations;
         let lasts = |at: &usize| !steps[at + 1..].iter().any(|later| makes_good(&steps[*at], later));
         let failed = (0..steps.len()).filter(|at| is_failure(&steps[*at])).find(lasts);
-        Self { measurement, failed: failed.map(|at| &steps[at]) }
+        Self { measurement, failed: failed.map(|at| &steps[at]), fingerprints }
     }
 
     /// Returns what was run.
@@ -33,6 +37,19 @@ impl<'a> Evidence<'a> {
             Fact::Quic(fact) => Some(fact),
             _ => None,
         })
+    }
+
+    /// Returns the handshakes of circumvention protocols, in order.
+    pub(crate) fn tunnels(&self) -> impl Iterator<Item = &'a TunnelFact> {
+        self.measurement.observations.iter().filter_map(|step| match &step.fact {
+            Fact::Tunnel(fact) => Some(fact),
+            _ => None,
+        })
+    }
+
+    /// Returns the way around censorship that was measured.
+    pub(crate) fn protocol_class(&self) -> Option<ProtocolClass> {
+        self.measurement.check.protocol_class(&self.measurement.target)
     }
 
     /// Returns the timed download of the target, or of its paired control.

@@ -12,12 +12,15 @@
 
 mod address;
 mod evidence;
+mod fingerprints;
 mod rules;
 
 #[cfg(test)]
 mod paired_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tunnel_tests;
 
 use faultline_model::{CheckKind, Engine, Fact, Judgement, Layer, Measurement};
 use std::collections::BTreeSet;
@@ -26,14 +29,21 @@ use std::time::Duration;
 
 pub(crate) use address::is_public;
 pub(crate) use evidence::Evidence;
+pub use fingerprints::{
+    Fingerprints, KnownPage, Loaded, MAX_FILE_BYTES, MAX_PATTERNS, RefusedPattern, Scope,
+};
 
 /// Returns how old a control's result may be before it says nothing about now: ten minutes, or for downloads, which are
 /// too heavy for that, somewhat longer than the hour between two of them.
 #[must_use]
 pub const fn control_max_age(check: CheckKind) -> Duration {
     match check {
-        CheckKind::Web | CheckKind::Quic => Duration::from_secs(600),
+        CheckKind::Web | CheckKind::Quic | CheckKind::Diagnose => Duration::from_secs(600),
         CheckKind::Throughput => Duration::from_secs(75 * 60),
+        // They run every ten minutes at most.
+        CheckKind::Openvpn | CheckKind::Wireguard | CheckKind::Tor | CheckKind::Proxy | CheckKind::VpnApi => {
+            Duration::from_secs(25 * 60)
+        }
     }
 }
 
@@ -62,7 +72,7 @@ impl ControlFact {
         let mut http_status = 0;
         for step in &measurement.observations {
             match &step.fact {
-                Fact::Dns(answer) if step.engine != Engine::Control => {
+                Fact::Dns(answer) if !matches!(step.engine, Engine::Control | Engine::Retry) => {
                     addresses.extend(answer.addresses.iter().copied());
                 }
                 Fact::Http(page) => http_status = page.status,
@@ -81,14 +91,24 @@ impl ControlFact {
     }
 }
 
-/// Judges one measurement beside its controls.
+/// Judges one measurement beside its controls, with the built-in fingerprints.
 ///
 /// The class says how the measurement ended and is never softened by the controls; the status says what is made
 /// of it: `down` where every fresh control fails at the same layer or before it, `insufficient` where there is
 /// no fresh control, else `blocked`.
 #[must_use]
 pub fn judge(measurement: &Measurement, controls: &[ControlFact]) -> Judgement {
+    judge_with(measurement, controls, &Fingerprints::built_in())
+}
+
+/// Judges one measurement beside its controls, with the given fingerprints.
+#[must_use]
+pub fn judge_with(
+    measurement: &Measurement,
+    controls: &[ControlFact],
+    fingerprints: &Fingerprints,
+) -> Judgement {
     let fresh: Vec<&ControlFact> =
         controls.iter().filter(|fact| fact.age <= control_max_age(fact.check)).collect();
-    rules::apply(&Evidence::read(measurement), &fresh)
+    rules::apply(&Evidence::read(measurement, fingerprints), &fresh)
 }

@@ -26,6 +26,7 @@ impl Builder {
             list_version: 1,
             started_at: Timestamp::from_unix_ms(0),
             duration: Duration::from_secs(1),
+            parent: None,
             observations: vec![],
         })
     }
@@ -47,7 +48,8 @@ impl Builder {
     pub(super) fn dns(self, engine: Engine, addresses: &[&str], failure: Option<Failure>) -> Self {
         let hostname = self.0.target.host().to_owned();
         let addresses = addresses.iter().map(|text| text.parse().expect("an address")).collect();
-        self.step(Layer::Dns, engine, Fact::Dns(DnsAnswer { hostname, addresses }), failure)
+        let answer = DnsAnswer { hostname, addresses, ..DnsAnswer::default() };
+        self.step(Layer::Dns, engine, Fact::Dns(answer), failure)
     }
 
     pub(super) fn tcp(self, failure: Option<Failure>) -> Self {

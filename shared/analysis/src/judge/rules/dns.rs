@@ -45,6 +45,9 @@ pub(super) fn find_forged(evidence: &Evidence<'_>, controls: &[&ControlFact]) ->
     if is_bogon(evidence) {
         return Some(Finding::new(Class::DnsBogon, "dns.bogon"));
     }
+    if let Some(known) = find_known(evidence, controls) {
+        return Some(known);
+    }
     let (failure, layer) = (evidence.failure()?, evidence.failed?.layer);
     let is_not_the_site = match failure {
         Failure::SslInvalidHostname
@@ -63,6 +66,16 @@ pub(super) fn find_forged(evidence: &Evidence<'_>, controls: &[&ControlFact]) ->
         return None;
     }
     (evidence.public_handshake() != Some(false)).then(|| Finding::new(Class::DnsInjected, "dns.forged"))
+}
+
+/// Judges an answer by the addresses to which forged answers are known to point.
+///
+/// A control that was given such an address shows that it is the site's own, and so does a valid handshake.
+pub(super) fn find_known(evidence: &Evidence<'_>, controls: &[&ControlFact]) -> Option<Finding> {
+    let own = evidence.system_addresses();
+    let is_known = own.iter().any(|address| evidence.fingerprints.address(*address).is_some());
+    let is_own = evidence.is_handshake_valid(evidence.hop()) || is_seen_by_controls(evidence, &own, controls);
+    (is_known && !is_own).then(|| Finding::new(Class::DnsInjected, "dns.forged.known"))
 }
 
 /// Controls resolve the target's own name only, so that they say nothing about redirects.

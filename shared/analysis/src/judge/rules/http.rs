@@ -1,7 +1,7 @@
 //! Rules about the HTTP exchange.
 
-use super::super::{ControlFact, Evidence};
-use super::{Finding, fingerprint};
+use super::super::{ControlFact, Evidence, KnownPage};
+use super::Finding;
 use faultline_model::{Class, Failure, Target};
 
 /// Judges an exchange that failed.
@@ -21,8 +21,13 @@ pub(super) fn find_failed(evidence: &Evidence<'_>) -> Option<Finding> {
 /// Judges an exchange that went through: block pages, and refusals that controls do not get.
 pub(super) fn find(evidence: &Evidence<'_>, controls: &[&ControlFact]) -> Option<Finding> {
     for (hop, page) in evidence.pages() {
-        if fingerprint::is_block_page(page) {
-            return Some(Finding::new(Class::HttpBlockpage, "http.blockpage.known"));
+        match evidence.fingerprints.page(page) {
+            Some(KnownPage::Blocked(_)) => {
+                return Some(Finding::new(Class::HttpBlockpage, "http.blockpage.known"));
+            }
+            // A page that is known to be harmless is no block page, whatever else it looks like.
+            Some(KnownPage::Harmless(_)) => return None,
+            None => {}
         }
         if !evidence.is_handshake_valid(hop) && leads_astray(evidence.host(), &page.location, controls) {
             return Some(Finding::new(Class::HttpBlockpage, "http.blockpage.redirect"));

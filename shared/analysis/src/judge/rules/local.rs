@@ -1,14 +1,14 @@
 //! Rules about the vantage point itself: what they match says nothing about a network or a site.
 
-use super::super::Evidence;
-use super::{Finding, fingerprint};
+use super::super::{Evidence, Fingerprints};
+use super::Finding;
 use faultline_model::{Class, Failure};
 
 pub(super) fn find(evidence: &Evidence<'_>) -> Option<Finding> {
     if evidence.is_empty() {
         return Some(Finding::new(Class::LocalNetworkDown, "local.not_run"));
     }
-    if evidence.system_addresses().iter().any(|address| fingerprint::is_subscriber_filter(*address)) {
+    if evidence.system_addresses().iter().any(|address| Fingerprints::is_subscriber_filter(*address)) {
         return Some(Finding::new(Class::LocalNetworkDown, "local.subscriber_filter"));
     }
     let rule = match evidence.failure()? {

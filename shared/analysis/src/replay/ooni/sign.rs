@@ -40,20 +40,23 @@ pub fn sign(layer: Layer, failure: Option<&Failure>, is_v6: bool) -> Option<Sign
             Layer::Tcp => Class::TcpReset,
             Layer::Tls => Class::TlsReset,
             Layer::Http => Class::HttpReset,
-            Layer::Quic => return None,
+            Layer::Quic | Layer::Tunnel => return None,
         },
         // What failed over QUIC says nothing about pages.
         Failure::QuicIncompatibleVersion
         | Failure::HttpInvalidResponse
         | Failure::HttpInvalidRedirect
         | Failure::RedirectDenied
-        | Failure::TooManyRedirects => return None,
+        | Failure::TooManyRedirects
+        | Failure::TunnelInvalidReply
+        | Failure::TunnelWrongPeer
+        | Failure::TunnelDenied => return None,
         Failure::Timeout | Failure::Unknown(_) => match layer {
             Layer::Dns => Class::DnsTimeout,
             Layer::Tcp => Class::TcpTimeout,
             Layer::Tls => Class::TlsTimeout,
             Layer::Http => Class::HttpTimeout,
-            Layer::Quic => return None,
+            Layer::Quic | Layer::Tunnel => return None,
         },
     };
     Some(Sign::Failed(class))

@@ -51,7 +51,7 @@ impl<'a> Path<'a> {
     /// every vantage point has, so that all of them compare the same thing.
     pub(super) async fn resolve(&self, place: Place, host: &str, port: u16) -> Option<IpAddr> {
         let begun = self.begin(place, Layer::Dns, None);
-        begun.see(Fact::Dns(DnsAnswer { hostname: host.to_owned(), addresses: vec![] }));
+        begun.see(Fact::Dns(DnsAnswer { hostname: host.to_owned(), ..DnsAnswer::default() }));
         let (addresses, mut failure) = split(dns::resolve_system(self.session, host).await);
         let permitted =
             |address: &&IpAddr| self.session.permits(SocketAddr::new(**address, port), Purpose::Site);
@@ -60,7 +60,10 @@ impl<'a> Path<'a> {
         if usable.is_empty() && failure.is_none() {
             failure = Some(Failure::DnsBogon);
         }
-        begun.end(failure, Fact::Dns(DnsAnswer { hostname: host.to_owned(), addresses }));
+        begun.end(
+            failure,
+            Fact::Dns(DnsAnswer { hostname: host.to_owned(), addresses, ..DnsAnswer::default() }),
+        );
         usable.first().copied()
     }
 
@@ -120,7 +123,10 @@ impl<'a> Path<'a> {
     ) {
         let record = |begun: Begun, answer: dns::Answer| {
             let (addresses, failure) = split(answer);
-            begun.end(failure, Fact::Dns(DnsAnswer { hostname: host.to_owned(), addresses }));
+            begun.end(
+                failure,
+                Fact::Dns(DnsAnswer { hostname: host.to_owned(), addresses, ..DnsAnswer::default() }),
+            );
         };
         let deadline = self.session.deadlines().dns;
         let udp = async {
