@@ -150,7 +150,7 @@ fn jitter(entry: &Entry) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{Ledger, Terms};
+    use crate::policy::{Allowance, Ledger};
     use faultline_model::{Category, Limits, Role, ServiceId, TargetSpec, TaskList};
 
     const MINUTE: i64 = 60_000;
@@ -179,9 +179,10 @@ mod tests {
             targets: vec![spec("x.com"), spec("y.com")],
             landmarks: vec![],
             throughput_control: None,
+            risk: std::collections::BTreeMap::new(),
         };
-        let terms = Terms::of(wire::BudgetClass::Standard, false);
-        Policy::new(terms, BTreeSet::from([CheckKind::Web]), Some(list), Ledger::new(&terms, at(0)))
+        let allowance = Allowance::of(wire::BudgetClass::Standard, false);
+        Policy::new(allowance, BTreeSet::from([CheckKind::Web]), Some(list), Ledger::new(&allowance, at(0)))
     }
 
     fn entry(target: &str, period_ms: u64) -> wire::ScheduleEntry {

@@ -2,7 +2,7 @@
 
 use crate::policy::Refusal;
 use crate::spool::SpoolState;
-use faultline_model::{Timestamp, Why};
+use faultline_model::{RiskTier, Timestamp, Why};
 use faultline_runtime::now;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -62,6 +62,17 @@ pub struct BudgetReport {
     pub confirmations_left: f64,
 }
 
+/// The terms, as `status` shows them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TermsReport {
+    /// The country's risk as the operators signed it; absent where nobody said, which counts as high.
+    pub risk: Option<RiskTier>,
+    /// Nothing is measured for now, and why.
+    pub is_still: Option<String>,
+    /// The terms on disk cannot be read; those before them are in force.
+    pub error: Option<String>,
+}
+
 /// The spool, as `status` shows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpoolReport {
@@ -107,6 +118,9 @@ pub struct Report {
     pub spool: SpoolReport,
     /// What is left.
     pub budget: BudgetReport,
+    /// What the volunteer agreed to.
+    #[serde(default)]
+    pub terms: TermsReport,
 }
 
 /// Counters that the agent's services share.
@@ -122,6 +136,7 @@ struct Inner {
     connection: Connection,
     held: Held,
     is_paused: bool,
+    terms_error: Option<String>,
 }
 
 impl Default for Status {
@@ -190,6 +205,14 @@ impl Status {
         self.inner().is_paused
     }
 
+    /// Notes whether the terms on disk can be read. Returns whether that is news.
+    pub fn terms_error(&self, error: Option<String>) -> bool {
+        let mut inner = self.inner();
+        let is_news = inner.terms_error != error;
+        inner.terms_error = error;
+        is_news
+    }
+
     /// Returns the generation of the schedule that is held.
     #[must_use]
     pub fn generation(&self) -> u64 {
@@ -198,7 +221,7 @@ impl Status {
 
     /// Puts a report together.
     #[must_use]
-    pub fn report(&self, spool: SpoolState, budget: BudgetReport) -> Report {
+    pub fn report(&self, spool: SpoolState, budget: BudgetReport, terms: TermsReport) -> Report {
         let inner = self.inner();
         Report {
             pid: std::process::id(),
@@ -211,6 +234,7 @@ impl Status {
             since_start: inner.counts.clone(),
             spool: spool.into(),
             budget,
+            terms: TermsReport { error: inner.terms_error.clone(), ..terms },
         }
     }
 

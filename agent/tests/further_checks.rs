@@ -74,7 +74,10 @@ impl Scene {
 async fn an_agent_announces_all_its_checks() {
     let scene = scene(&[CheckKind::Web]).await;
     let hello = scene.coordinator.seen.hellos.lock().expect("no panic")[0].clone();
-    assert_eq!(hello.check_kinds, ["web", "quic", "throughput"]);
+    assert_eq!(
+        hello.check_kinds,
+        ["web", "quic", "throughput", "path", "whatsapp", "telegram", "signal", "messenger"]
+    );
     scene.running.stop().await;
 }
 

@@ -2,7 +2,7 @@
 
 mod support;
 
-use faultline_agent::checks::{Check, Job, NotRun, Outcome, QuicCheck};
+use faultline_agent::checks::{Check, Diagnosis, Job, NotRun, Outcome, QuicCheck};
 use faultline_agent::net::{AddressPolicy, Deadlines, LocalNetworks, Net, Roots};
 use faultline_model::{Depth, Engine, Fact, Failure, HttpFact, Layer, Observation, QuicFact, Target};
 use std::sync::Arc;
@@ -44,6 +44,7 @@ async fn check_at(world: &World, depth: Depth, deadlines: Deadlines) -> Outcome 
         depth,
         resolver: Some(world.resolver()),
         control: None,
+        diagnosis: Diagnosis::default(),
     };
     QuicCheck::new(world.net_with(deadlines)).run(job).await.expect("it ran")
 }
@@ -96,11 +97,11 @@ async fn a_page_over_http_3_is_three_steps_with_their_facts_and_timing() {
 async fn a_body_without_end_is_cut_and_costs_no_more_than_planned() {
     let world = serving(Http3::Endless).await;
     let light = check(&world, Deadlines::default()).await;
-    assert_eq!((page(&light).body_bytes, page(&light).is_truncated), (8 * 1024, true));
+    assert_eq!((page(&light).body_bytes, page(&light).is_truncated), (6 * 1024, true));
     assert_eq!(step(&light, Layer::Http).failure, None);
     assert!(light.bytes < 40_000, "{}", light.bytes);
     let full = check_at(&world, Depth::Full, Deadlines::default()).await;
-    assert_eq!(page(&full).body_bytes, 32 * 1024);
+    assert_eq!(page(&full).body_bytes, 6 * 1024);
     assert!(full.bytes < 100_000, "{}", full.bytes);
 }
 
@@ -233,6 +234,7 @@ async fn the_rules_of_real_networks_keep_quic_from_loopback_and_odd_ports() {
 async fn a_plain_target_is_not_run() {
     let world = world().await;
     let target = Target::new("http://site.test/").expect("a target");
-    let job = Job { target, depth: Depth::Light, resolver: None, control: None };
+    let job =
+        Job { target, depth: Depth::Light, resolver: None, control: None, diagnosis: Diagnosis::default() };
     assert_eq!(QuicCheck::new(world.net()).run(job).await, Err(NotRun::NotApplicable));
 }

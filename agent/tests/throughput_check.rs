@@ -2,7 +2,7 @@
 
 mod support;
 
-use faultline_agent::checks::{Check, Job, NotRun, Outcome, SIDE_BODY_BYTES, ThroughputCheck};
+use faultline_agent::checks::{Check, Diagnosis, Job, NotRun, Outcome, SIDE_BODY_BYTES, ThroughputCheck};
 use faultline_agent::net::Deadlines;
 use faultline_model::{
     Depth, DownloadEnd, Engine, Fact, Failure, Layer, Observation, Target, ThroughputFact,
@@ -41,7 +41,8 @@ fn url(text: &str) -> Target {
 }
 
 fn job(target: &str, control: Option<&str>) -> Job {
-    Job { target: url(target), depth: Depth::Light, resolver: None, control: control.map(url) }
+    let diagnosis = Diagnosis::default();
+    Job { target: url(target), depth: Depth::Light, resolver: None, control: control.map(url), diagnosis }
 }
 
 /// One side takes at most two seconds, so that a test of slowness need not last.
@@ -200,7 +201,7 @@ async fn without_a_control_of_its_own_host_nothing_is_downloaded() {
     let world = world().await;
     let check = ThroughputCheck::new(world.net());
     let run = |target, control| check.run(job(target, control));
-    let plain = run("http://video.test/", Some("https://canary.test/")).await;
+    let plain = run("https://video.test/", Some("http://canary.test/")).await;
     assert_eq!(plain, Err(NotRun::NotApplicable));
     let own = run("https://video.test/a", Some("https://video.test/b")).await;
     assert_eq!(own, Err(NotRun::NotApplicable));

@@ -4,7 +4,7 @@ mod support;
 
 use faultline_agent::checks::Outcome;
 use faultline_agent::net::Deadlines;
-use faultline_model::{Depth, Engine, Fact, Failure, HttpFact, Layer, Observation, TlsFact};
+use faultline_model::{Depth, DnsAnswer, Engine, Fact, Failure, HttpFact, Layer, Observation, TlsFact};
 use hickory_proto::op::ResponseCode;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
@@ -33,6 +33,13 @@ fn step(outcome: &Outcome, layer: Layer, engine: Engine) -> &Observation {
 fn http(outcome: &Outcome) -> &HttpFact {
     match &step(outcome, Layer::Http, Engine::System).fact {
         Fact::Http(fact) => fact,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn dns(outcome: &Outcome, engine: Engine) -> &DnsAnswer {
+    match &step(outcome, Layer::Dns, engine).fact {
+        Fact::Dns(fact) => fact,
         other => panic!("{other:?}"),
     }
 }
@@ -77,23 +84,23 @@ async fn http_2_is_spoken_where_it_is_negotiated_and_the_body_is_cut() {
     assert_eq!(ends(&outcome), (Layer::Http, None));
     assert_eq!(tls(&outcome).alpn, "h2");
     let fact = http(&outcome);
-    assert_eq!((fact.status, fact.body_bytes, fact.is_truncated), (200, 8 * 1024, true));
+    assert_eq!((fact.status, fact.body_bytes, fact.is_truncated), (200, 6 * 1024, true));
     assert!(outcome.bytes < 30_000, "the rest of the page stays where it is: {}", outcome.bytes);
     let full = world.check(URL, Depth::Full).await;
-    assert_eq!(http(&full).body_bytes, 32 * 1024);
+    assert_eq!(http(&full).body_bytes, 6 * 1024);
 }
 
 #[tokio::test]
-async fn a_full_check_asks_the_public_resolver_both_ways() {
+async fn a_full_check_asks_the_public_resolver_every_way_and_the_providers_own() {
     let world = world_with(page("ok")).await;
     let outcome = world.check(URL, Depth::Full).await;
     assert_eq!(ends(&outcome), (Layer::Http, None));
-    for engine in [Engine::Udp, Engine::Doh] {
-        let step = step(&outcome, Layer::Dns, engine);
+    for engine in [Engine::Udp, Engine::Doh, Engine::Dot, Engine::Isp] {
+        let (step, fact) = (step(&outcome, Layer::Dns, engine), dns(&outcome, engine));
         assert_eq!(step.failure, None, "{engine:?}");
-        let Fact::Dns(fact) = &step.fact else { panic!("{:?}", step.fact) };
         assert_eq!(fact.addresses, [SITE.parse::<IpAddr>().expect("an address")]);
-        assert!(step.peer.is_some());
+        assert_eq!(fact.rcode, Some(0));
+        assert_eq!(step.peer.is_some(), engine != Engine::Isp, "the provider's resolver is never recorded");
     }
 }
 
@@ -282,7 +289,7 @@ async fn redirects_are_followed_hop_by_hop_each_with_its_steps() {
     ];
     assert_eq!(path(&outcome), expected);
     let evidence = outcome.observations.iter().filter(|step| step.engine != Engine::System && step.hop == 2);
-    assert_eq!(evidence.count(), 2, "the hop that failed has its own second opinions");
+    assert_eq!(evidence.count(), 4, "the hop that failed has its own second opinions");
     let light = world.check(URL, Depth::Light).await;
     assert_eq!(ends(&light), (Layer::Http, None));
     assert_eq!(http(&light).location, "http://next.test/a");
@@ -308,8 +315,8 @@ async fn a_redirect_into_a_home_another_scheme_or_port_ends_there() {
 async fn a_hundred_redirects_end_after_ten() {
     let world = World::new().await;
     world.name("site.test", SITE);
-    let visits = world.https(SITE, "site.test", redirect("/again")).await;
-    let outcome = world.check(URL, Depth::Full).await;
+    let visits = world.http(SITE, redirect("/again")).await;
+    let outcome = world.check("http://site.test/", Depth::Full).await;
     assert_eq!(path(&outcome).pop(), Some((Layer::Http, 11, Some(Failure::TooManyRedirects))));
     assert_eq!(visits.load(Ordering::SeqCst), 11);
     assert!(outcome.observations.len() <= 64);
@@ -355,7 +362,7 @@ async fn a_page_without_an_end_is_cut() {
     world.http(SITE, Behaviour::RawAndHang(body)).await;
     let outcome = world.check("http://site.test/", Depth::Light).await;
     assert_eq!(ends(&outcome), (Layer::Http, None));
-    assert!(http(&outcome).is_truncated && http(&outcome).body_bytes == 8 * 1024);
+    assert!(http(&outcome).is_truncated && http(&outcome).body_bytes == 6 * 1024);
 }
 
 #[tokio::test]

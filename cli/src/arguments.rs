@@ -1,6 +1,7 @@
 //! What can be typed. The texts here are the program's manual.
 
 use clap::{Args, Parser, Subcommand};
+use faultline_model::Timestamp;
 use std::path::PathBuf;
 
 const GLOBAL: &str = "Global options";
@@ -8,7 +9,7 @@ const GLOBAL: &str = "Global options";
 const EXIT_CODES: &str = "\
 Exit codes:
   0 it worked    1 something failed    2 wrong usage    65 a file's or argument's content is wrong
-  69 the coordinator cannot be reached    77 refused, or an explicit flag is needed
+  66 a file is not there    69 the coordinator cannot be reached    77 refused, or an explicit flag is needed
   78 key, root or credential is missing
 
 A first session, next to a running coordinator whose data folder is ./faultline-data:
@@ -94,6 +95,26 @@ pub(crate) enum Command {
     /// --ooni takes OONI's published data instead. Bad lines are counted, reported with their number and skipped. The same input gives the same output
     /// to the byte.
     Replay(ReplayArguments),
+    /// Say which verdicts the vantage points that there are could give, how soon, and what would change that
+    ///
+    /// DIR holds data in the replay format, as faultline-coordinator export writes them. Whoever was heard in the day
+    /// before DATE, or before the data end, is there. One answer per provider and verdict: detectable or not, the
+    /// expected delay, and the least that would change it.
+    Readiness(ReadinessArguments),
+    /// Judge measurements from a file, without any coordinator
+    ///
+    /// FILE holds what `faultline-agent check --json` printed, or OONI's measurements: one JSON object a line or one
+    /// over many lines, plain or gzipped; - is standard input. OONI's carry what their test helper saw. Without a
+    /// control nothing is said to be blocked, only that there is too little to say. Prints one line for each
+    /// measurement: what is said, the layer and redirect hop, the rule, and what it rests on.
+    Judge(JudgeArguments),
+    /// Write measurements in OONI's format, for OONI's own tools
+    ///
+    /// FILE holds what `faultline-agent check --json` printed, one JSON object a line or over many lines; - is standard
+    /// input. Prints one of OONI's measurements a line: `web` as web_connectivity, `quic` and `throughput` as
+    /// urlgetter. Checks of circumvention are left out, because the host that was tried is nothing for the public.
+    /// The volunteer's address is in none of them.
+    Export(ExportArguments),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -319,6 +340,21 @@ pub(crate) struct ImportArguments {
 }
 
 #[derive(Clone, Debug, Args)]
+pub(crate) struct ReadinessArguments {
+    /// The country, as two letters
+    #[arg(value_name = "CC")]
+    pub country: String,
+    /// Folder with recorded data
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// The moment asked about, RFC 3339 [default: the end of the data]
+    #[arg(long, value_name = "DATE")]
+    pub at: Option<Timestamp>,
+    #[command(flatten)]
+    pub format: Format,
+}
+
+#[derive(Clone, Debug, Args)]
 pub(crate) struct ReplayArguments {
     /// Folder with the recorded data
     #[arg(value_name = "DIR", required_unless_present = "ooni")]
@@ -335,6 +371,52 @@ pub(crate) struct ReplayArguments {
     /// Where the incidents go; - is standard output
     #[arg(long, value_name = "FILE", default_value = "-")]
     pub out: PathBuf,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct JudgeArguments {
+    /// Measurements: a file, - for standard input, or a folder of JSON files
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Take everything for OONI's measurements (otherwise each is told by what it holds)
+    #[arg(long)]
+    pub ooni: bool,
+    /// A control's measurements of the same targets, from outside the censor's reach (repeatable)
+    #[arg(long, value_name = "FILE")]
+    pub control: Vec<PathBuf>,
+    /// Folder with fingerprints of block pages and forged answers, in the formats of OONI and Censored Planet
+    #[arg(long, value_name = "DIR")]
+    pub fingerprints: Option<PathBuf>,
+    /// Print one table of all, beside what OONI's probe said
+    #[arg(long, conflicts_with = "json")]
+    pub table: bool,
+    /// With --table: what is true of each file, as CSV with the columns case (its name), truth and v5
+    #[arg(long, value_name = "CSV", requires = "table")]
+    pub truth: Option<PathBuf>,
+    #[command(flatten)]
+    pub format: Format,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ExportArguments {
+    /// Measurements: a file, or - for standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// In OONI's format, data format 0.2.0 (the only one)
+    #[arg(long, required = true)]
+    pub ooni: bool,
+    /// A control's measurements of the same targets, written where OONI has its test helper's (repeatable)
+    #[arg(long, value_name = "FILE")]
+    pub control: Vec<PathBuf>,
+    /// Country in which it was measured, as two letters
+    #[arg(long, value_name = "CC")]
+    pub country: Option<String>,
+    /// Network from which it was measured
+    #[arg(long, value_name = "ASN")]
+    pub asn: Option<u32>,
+    /// That network's name
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub network_name: String,
 }
 
 #[cfg(test)]

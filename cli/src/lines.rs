@@ -17,10 +17,17 @@ const MAX_LINE_BYTES: u64 = 64 * 1024;
 const MAX_REPORTED: u64 = 10;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// Opens a plain or gzipped file.
+/// Opens a plain or gzipped file, or standard input for `-`.
 pub(crate) fn open(path: &Path) -> Result<Box<dyn BufRead>, Trouble> {
-    let trouble = |e| Trouble::new(Exit::Data, format!("{} cannot be read", path.display())).source(e);
-    let file = File::open(path).map_err(trouble)?;
+    let trouble = |e: std::io::Error| {
+        let exit = if e.kind() == std::io::ErrorKind::NotFound { Exit::Missing } else { Exit::Data };
+        Trouble::new(exit, format!("{} cannot be read", path.display())).source(e)
+    };
+    let file: Box<dyn Read> = if path == Path::new("-") {
+        Box::new(std::io::stdin())
+    } else {
+        Box::new(File::open(path).map_err(trouble)?)
+    };
     let mut file = BufReader::with_capacity(1 << 18, file);
     let is_gzip = file.fill_buf().map_err(trouble)?.starts_with(&GZIP);
     Ok(if is_gzip {

@@ -16,6 +16,8 @@ pub(crate) enum Exit {
     Failure = 1,
     /// A file or an argument's content is wrong (`EX_DATAERR`).
     Data = 65,
+    /// A file is not there (`EX_NOINPUT`).
+    Missing = 66,
     /// The coordinator or a download cannot be reached (`EX_UNAVAILABLE`).
     Unavailable = 69,
     /// The coordinator refuses, or a safeguard wants an explicit flag (`EX_NOPERM`).

@@ -4,8 +4,10 @@ use crate::counters::Counters;
 use crate::countries::Countries;
 use crate::fleet::Fleet;
 use crate::lists::Lists;
+use crate::networks::Networks;
 use crate::pipeline::{Confirmations, View};
 use crate::store::{Archive, PresenceEvent, Registry};
+use faultline_analysis::judge::Fingerprints;
 use faultline_model::{Baseline, Incident, Presence};
 use faultline_runtime::tls::CertificateAuthority;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +25,10 @@ pub(crate) struct Coordinator {
     pub(crate) lists: Lists,
     pub(crate) countries: Countries,
     pub(crate) baseline: Baseline,
+    /// Names the networks of the routers on measured paths.
+    pub(crate) networks: Option<Arc<Networks>>,
+    /// By what block pages and forged answers are known.
+    pub(crate) fingerprints: Fingerprints,
     pub(crate) authority: CertificateAuthority,
     /// Where agents reach this coordinator, as `host:port`.
     pub(crate) addresses: Vec<String>,
@@ -49,6 +55,9 @@ pub(crate) struct Parts {
     pub(crate) lists: Lists,
     pub(crate) countries: Countries,
     pub(crate) baseline: Baseline,
+    pub(crate) networks: Option<Arc<Networks>>,
+    /// By what block pages and forged answers are known.
+    pub(crate) fingerprints: Fingerprints,
     pub(crate) authority: CertificateAuthority,
     pub(crate) addresses: Vec<String>,
     pub(crate) stop: CancellationToken,
@@ -63,6 +72,8 @@ impl Coordinator {
             lists: parts.lists,
             countries: parts.countries,
             baseline: parts.baseline,
+            networks: parts.networks,
+            fingerprints: parts.fingerprints,
             authority: parts.authority,
             addresses: parts.addresses,
             counters: Counters::default(),

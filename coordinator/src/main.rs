@@ -59,6 +59,9 @@ struct ExportArguments {
     /// Recorded ordinary days that the coordinator runs with
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
+    /// Also write ooni.jsonl: the volunteers' measurements in OONI's format, for OONI's own tools
+    #[arg(long)]
+    ooni: bool,
 }
 
 #[derive(clap::Args)]
@@ -87,6 +90,9 @@ struct ServeArguments {
     /// Recorded ordinary days: JSON written by `faultline baseline`
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
+    /// A folder with fingerprints of block pages and forged answers, in the formats of OONI and Censored Planet
+    #[arg(long, value_name = "DIR")]
+    fingerprints: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -129,7 +135,8 @@ fn export(arguments: ExportArguments) -> ExitCode {
     };
     init_telemetry("warn", settings.log_format);
     let (country, until) = (arguments.country, arguments.until);
-    let wish = Export { country, since: arguments.since.unwrap_or_default(), until };
+    let since = arguments.since.unwrap_or_default();
+    let wish = Export { country, since, until, is_ooni: arguments.ooni };
     let work = async { faultline_coordinator::export::export(settings, wish, &arguments.out).await };
     let done = tokio_runtime().map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(work));
     let told = done.and_then(|exported| Ok(serde_json::to_string(&exported)?));
@@ -157,6 +164,7 @@ fn settings(arguments: ServeArguments) -> Result<Settings, faultline_coordinator
         profiles: arguments.profiles,
         networks: arguments.networks,
         baseline: arguments.baseline,
+        fingerprints: arguments.fingerprints,
         retention_days: None,
         log_format: None,
     };

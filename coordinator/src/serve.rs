@@ -57,7 +57,8 @@ pub async fn serve(settings: Settings, ready: impl FnOnce(SocketAddr, SocketAddr
     }
     let mut supervisor = Supervisor::new();
     let stop = supervisor.stop_token();
-    let (door, post) = Door::new(listener, tls, settings.networks.map(Arc::new), stop.clone());
+    let networks = settings.networks.map(Arc::new);
+    let (door, post) = Door::new(listener, tls, networks.clone(), stop.clone());
     let coordinator = Coordinator::new(Parts {
         fleet: Fleet::new(store.agents().await?),
         lists: Lists::load(&store).await?,
@@ -65,6 +66,8 @@ pub async fn serve(settings: Settings, ready: impl FnOnce(SocketAddr, SocketAddr
         archive: Arc::new(store),
         countries: Countries::new(settings.profiles),
         baseline: settings.baseline,
+        networks,
+        fingerprints: settings.fingerprints,
         authority,
         addresses,
         stop: stop.clone(),

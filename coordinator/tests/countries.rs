@@ -3,6 +3,7 @@
 mod kit;
 
 use anyhow::Context;
+use faultline_analysis::ooni::Reading;
 use faultline_analysis::replay::{Row, Topology, run};
 use faultline_model::{Incident, Timestamp, Verdict};
 use faultline_proto::agent::agent_service_client::AgentServiceClient;
@@ -93,7 +94,7 @@ async fn incidents(server: &Server, country: &str) -> anyhow::Result<Vec<Value>>
 async fn export_and_replay(server: &Server, dir: &Path, arguments: &[&str]) -> anyhow::Result<Vec<Incident>> {
     let out = dir.join("export");
     let exporting = tokio::process::Command::new(env!("CARGO_BIN_EXE_faultline-coordinator"))
-        .args(["export", "--country", "XW", "--data"])
+        .args(["export", "--ooni", "--country", "XW", "--data"])
         .arg(&server.data)
         .arg("--out")
         .arg(&out)
@@ -106,6 +107,14 @@ async fn export_and_replay(server: &Server, dir: &Path, arguments: &[&str]) -> a
         exported["measurements"].as_u64() > Some(60) && exported["heartbeats"].as_u64() > Some(0),
         "{exported}"
     );
+    for line in std::fs::read_to_string(out.join("ooni.jsonl"))?.lines() {
+        assert!(
+            matches!(faultline_analysis::ooni::read(line.as_bytes())?, Reading::Measurements(_)),
+            "{line}"
+        );
+        assert!(line.contains(r#""probe_cc":"XW""#) && line.contains(r#""probe_ip":"127.0.0.1""#), "{line}");
+    }
+    assert!(exported["ooni"].as_u64() > Some(30), "volunteers' measurements: {exported}");
     let topology: Topology = serde_json::from_str(&std::fs::read_to_string(out.join("topology.json"))?)?;
     let rows = std::fs::read_to_string(out.join("measurements.jsonl"))?;
     let rows = rows.lines().map(serde_json::from_str::<Row>).collect::<Result<Vec<_>, _>>()?;

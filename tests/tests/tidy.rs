@@ -245,3 +245,26 @@ fn the_commands_can_be_run() -> Result<()> {
     }
     Ok(())
 }
+
+/// `docs/faults.md` says which test holds each fault: a table of rows that end in a test's name and its file.
+#[test]
+fn every_test_that_the_page_of_faults_names_exists() -> Result<()> {
+    let page =
+        std::fs::read_to_string(root().join("docs/faults.md")).context("reading the page of faults")?;
+    let mut findings = Vec::new();
+    let mut rows = 0;
+    for line in page.lines().filter(|line| line.starts_with("| ") && line.ends_with("` |")) {
+        let quoted: Vec<&str> = line.split('`').skip(1).step_by(2).collect();
+        let [test, file] = quoted.as_slice() else {
+            findings.push(format!("no test and file in: {line}"));
+            continue;
+        };
+        rows += 1;
+        let body = std::fs::read_to_string(root().join(file)).unwrap_or_default();
+        if !body.contains(&format!("fn {test}()")) {
+            findings.push(format!("{file} has no test {test}"));
+        }
+    }
+    ensure!(rows > 40, "only {rows} rows are read");
+    none(&findings)
+}

@@ -1,11 +1,22 @@
 //! The checks that this agent knows. A new kind is a folder here and a line in [`known`].
 
+mod body;
+mod diagnose;
+mod messaging;
+mod openvpn;
+mod opinions;
 mod page;
+mod path;
+mod proxy;
 mod quic;
+mod selfcheck;
 mod steps;
 mod throughput;
+mod tor;
+mod tunnel;
 mod way;
 mod web;
+mod wireguard;
 
 use crate::net::Net;
 use faultline_model::{CheckKind, Depth, Observation, ResolverSpec, Target};
@@ -13,9 +24,18 @@ use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use diagnose::DiagnoseCheck;
+pub use messaging::MessagingCheck;
+pub use openvpn::OpenvpnCheck;
+pub use path::{INNOCENT, PathCheck};
+pub use proxy::ProxyCheck;
 pub use quic::QuicCheck;
+pub use selfcheck::Selfcheck;
+pub(crate) use selfcheck::{has_signs_of_a_portal, line_of};
 pub use throughput::{SIDE_BODY_BYTES, ThroughputCheck};
+pub use tor::TorCheck;
 pub use web::WebCheck;
+pub use wireguard::WireguardCheck;
 
 /// What a check is told.
 #[derive(Clone, Debug)]
@@ -28,6 +48,17 @@ pub struct Job {
     pub resolver: Option<ResolverSpec>,
     /// What a download is compared with, by the signed list; other checks pass it over.
     pub control: Option<Target>,
+    /// What a diagnosis may use, by the signed list; other checks pass it over.
+    pub diagnosis: Diagnosis,
+}
+
+/// What the signed list gives a diagnosis to compare with.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Diagnosis {
+    /// An unrelated site that nobody blocks.
+    pub innocent: Option<Target>,
+    /// The list also has the target's `quic`.
+    pub allows_quic: bool,
 }
 
 /// What a check brought home.
@@ -54,6 +85,24 @@ pub enum NotRun {
     /// The list names nothing to compare a download with.
     #[error("nothing is named to compare the download with")]
     NoControl,
+    /// The machine was carried to another network meanwhile.
+    #[error("the line changed meanwhile")]
+    LineChanged,
+    /// A captive portal answers in everybody's place.
+    #[error("a captive portal answers on this line")]
+    Portal,
+    /// The list names no unrelated site to retry with.
+    #[error("no unrelated site is named to retry with")]
+    NoInnocent,
+    /// This agent has not measured the target, so there is nothing to diagnose.
+    #[error("there is no measurement of the target to diagnose")]
+    NothingToDiagnose,
+    /// obfs4 is spoken by its own program.
+    #[error("neither obfs4proxy nor lyrebird is installed; on Debian: apt-get install obfs4proxy")]
+    NoTransportProgram,
+    /// The transport's program does not do its part.
+    #[error("the transport's program does not start or does not say where it listens")]
+    TransportFailed,
 }
 
 impl NotRun {
@@ -65,6 +114,12 @@ impl NotRun {
             Self::ClockJumped => "clock_jumped",
             Self::NotApplicable => "not_applicable",
             Self::NoControl => "no_throughput_control",
+            Self::LineChanged => "line_changed",
+            Self::Portal => "portal",
+            Self::NoInnocent => "no_innocent_target",
+            Self::NothingToDiagnose => "nothing_to_diagnose",
+            Self::NoTransportProgram => "no_transport_program",
+            Self::TransportFailed => "transport_failed",
         }
     }
 }
@@ -84,5 +139,23 @@ pub fn known(net: &Arc<Net>) -> Checks {
     let web: Arc<dyn Check> = Arc::new(WebCheck::new(Arc::clone(net)));
     let quic: Arc<dyn Check> = Arc::new(QuicCheck::new(Arc::clone(net)));
     let throughput: Arc<dyn Check> = Arc::new(ThroughputCheck::new(Arc::clone(net)));
-    Checks::from([(CheckKind::Web, web), (CheckKind::Quic, quic), (CheckKind::Throughput, throughput)])
+    let checks = [
+        (CheckKind::Selfcheck, Arc::new(Selfcheck::new(Arc::clone(net))) as Arc<dyn Check>),
+        // A provider's interface is visited like any page.
+        (CheckKind::VpnApi, Arc::clone(&web)),
+        (CheckKind::Web, web),
+        (CheckKind::Quic, quic),
+        (CheckKind::Throughput, throughput),
+        (CheckKind::Path, Arc::new(PathCheck::new(Arc::clone(net)))),
+        (CheckKind::Diagnose, Arc::new(DiagnoseCheck::new(Arc::clone(net)))),
+        (CheckKind::Openvpn, Arc::new(OpenvpnCheck::new(Arc::clone(net)))),
+        (CheckKind::Wireguard, Arc::new(WireguardCheck::new(Arc::clone(net)))),
+        (CheckKind::Tor, Arc::new(TorCheck::new(Arc::clone(net)))),
+        (CheckKind::Proxy, Arc::new(ProxyCheck::new(Arc::clone(net)))),
+    ];
+    let mut checks = Checks::from(checks);
+    for kind in [CheckKind::Whatsapp, CheckKind::Telegram, CheckKind::Signal, CheckKind::Messenger] {
+        checks.insert(kind, Arc::new(MessagingCheck::new(Arc::clone(net), kind)));
+    }
+    checks
 }

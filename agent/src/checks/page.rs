@@ -1,5 +1,6 @@
 //! What is kept of a page: a few bounded facts, never the page.
 
+use super::body;
 use crate::net::http::Reply;
 use aws_lc_rs::digest;
 use data_encoding::HEXLOWER;
@@ -8,8 +9,10 @@ use http::HeaderName;
 use http::header::{LOCATION, SERVER};
 use url::Url;
 
-const LIGHT_BODY_BYTES: usize = 8 * 1024;
-const FULL_BODY_BYTES: usize = 32 * 1024;
+/// What is read of a body. It is the same for each depth, so that hashes of cut pages can be compared, and below the 8 KB
+/// that are read at once with a head of ordinary size: with one byte more, a server that sends long TLS records makes a
+/// page twice as dear.
+const BODY_BYTES: usize = 6 * 1024;
 const MAX_TITLE_CHARS: usize = 200;
 const MAX_TITLE_BYTES: usize = 800;
 const MAX_SERVER_CHARS: usize = 100;
@@ -20,8 +23,7 @@ pub(super) const MAX_LOCATION_BYTES: usize = 2048;
 /// Returns how much of a page is read.
 pub(super) const fn body_limit(depth: Depth) -> usize {
     match depth {
-        Depth::Light => LIGHT_BODY_BYTES,
-        Depth::Full => FULL_BODY_BYTES,
+        Depth::Light | Depth::Full => BODY_BYTES,
     }
 }
 
@@ -37,8 +39,18 @@ pub(super) fn fact(url: &Url, reply: &Reply) -> HttpFact {
         title: bounded(&title(&reply.body), MAX_TITLE_CHARS, MAX_TITLE_BYTES),
         location: bounded(&header(reply, &LOCATION), MAX_LOCATION_CHARS, MAX_LOCATION_BYTES),
         server: bounded(&header(reply, &SERVER), MAX_SERVER_CHARS, MAX_SERVER_BYTES),
+        header_names: body::header_names(reply),
+        headers: body::telling_headers(reply),
+        version: reply.version.to_owned(),
         ..HttpFact::default()
     }
+}
+
+/// Reads a reply's facts in a full check, which also keeps a page that looks wrong.
+pub(super) fn thorough_fact(url: &Url, reply: &Reply) -> HttpFact {
+    let fact = fact(url, reply);
+    let is_kept = body::looks_wrong(url, &fact);
+    HttpFact { body_deflated: if is_kept { body::deflated(&reply.body) } else { vec![] }, ..fact }
 }
 
 /// Returns where a redirect points, whole.

@@ -56,10 +56,27 @@ impl Steps {
         }
     }
 
-    /// Returns the steps in the order in which they were begun.
+    /// Returns the steps in the order in which they were begun, but that a hop's page comes after all connections of
+    /// its hop: it was fetched over one of them, and its success makes the failure of another address good.
     pub(super) fn finish(self) -> Vec<Observation> {
         let list = self.list.into_inner().unwrap_or_else(PoisonError::into_inner);
-        list.into_iter().map(|step| step.observation).collect()
+        let mut steps: Vec<Observation> = list.into_iter().map(|step| step.observation).collect();
+        let mut page = 0;
+        while page < steps.len() {
+            let is_page = steps[page].layer == Layer::Http && steps[page].engine == Engine::System;
+            for later in page + 1..steps.len() {
+                let step = &steps[later];
+                let is_beside = step.engine == Engine::System
+                    && step.hop == steps[page].hop
+                    && matches!(step.layer, Layer::Tcp | Layer::Tls);
+                if is_page && is_beside {
+                    steps[page..=later].rotate_right(1);
+                    page += 1;
+                }
+            }
+            page += 1;
+        }
+        steps
     }
 
     fn list(&self) -> MutexGuard<'_, Vec<Step>> {

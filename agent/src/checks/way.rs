@@ -1,17 +1,11 @@
-//! The steps that several checks share: a name, an address, a connection, a handshake, second opinions on the name.
+//! The steps that several checks share: a name, an address, a connection, a handshake.
 
 use super::steps::{Begun, Steps};
-use crate::net::{Metered, Purpose, Session, dns, tls};
-use faultline_model::{DnsAnswer, Engine, Fact, Failure, Layer, ResolverSpec, TlsFact};
-use futures_util::future::join;
+use crate::net::dns::{self, Heard};
+use crate::net::{Metered, Purpose, Session, tls};
+use faultline_model::{DnsAnswer, Engine, Fact, Failure, Layer, TlsFact};
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
-use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
-
-/// How long second opinions may delay the report of a failure.
-pub(super) const OPINION_DEADLINE: Duration = Duration::from_millis(750);
 
 /// Where in a measurement a step belongs.
 #[derive(Clone, Copy, Debug)]
@@ -50,21 +44,37 @@ impl<'a> Path<'a> {
     /// Asks the system's resolver and chooses one address that may be connected to, IPv4 first: it is the family that
     /// every vantage point has, so that all of them compare the same thing.
     pub(super) async fn resolve(&self, place: Place, host: &str, port: u16) -> Option<IpAddr> {
+        self.resolve_all(place, (host, port), Purpose::Site).await.first().copied()
+    }
+
+    /// Does the same for other ports than those of sites.
+    pub(super) async fn resolve_for(
+        &self,
+        place: Place,
+        (host, port): (&str, u16),
+        purpose: Purpose,
+    ) -> Option<IpAddr> {
+        self.resolve_all(place, (host, port), purpose).await.first().copied()
+    }
+
+    /// Asks the system's resolver and returns every address that may be connected to, IPv4 first.
+    pub(super) async fn resolve_all(
+        &self,
+        place: Place,
+        (host, port): (&str, u16),
+        purpose: Purpose,
+    ) -> Vec<IpAddr> {
         let begun = self.begin(place, Layer::Dns, None);
         begun.see(Fact::Dns(DnsAnswer { hostname: host.to_owned(), ..DnsAnswer::default() }));
-        let (addresses, mut failure) = split(dns::resolve_system(self.session, host).await);
-        let permitted =
-            |address: &&IpAddr| self.session.permits(SocketAddr::new(**address, port), Purpose::Site);
-        let mut usable: Vec<IpAddr> = addresses.iter().filter(permitted).copied().collect();
+        let Heard { fact, mut failure } = dns::resolve_system(self.session, host).await;
+        let permitted = |address: &&IpAddr| self.session.permits(SocketAddr::new(**address, port), purpose);
+        let mut usable: Vec<IpAddr> = fact.addresses.iter().filter(permitted).copied().collect();
         usable.sort_by_key(IpAddr::is_ipv6);
         if usable.is_empty() && failure.is_none() {
             failure = Some(Failure::DnsBogon);
         }
-        begun.end(
-            failure,
-            Fact::Dns(DnsAnswer { hostname: host.to_owned(), addresses, ..DnsAnswer::default() }),
-        );
-        usable.first().copied()
+        begun.end(failure, Fact::Dns(fact));
+        usable
     }
 
     /// Connects; `window` bounds what the far end may have under way.
@@ -101,52 +111,5 @@ impl<'a> Path<'a> {
         };
         begun.end(failure, Fact::Tls(fact));
         stream
-    }
-
-    /// Asks for second opinions on the name at which the path failed, as long as they may delay its report.
-    pub(super) async fn ask_after_failure(&self, resolver: &ResolverSpec, host: &str, hop: u8) {
-        let cut = CancellationToken::new();
-        let mut opinions = pin!(self.ask_opinions(resolver, host, hop, &cut));
-        if tokio::time::timeout(OPINION_DEADLINE, &mut opinions).await.is_err() {
-            cut.cancel();
-            opinions.await;
-        }
-    }
-
-    /// Asks the public resolver both ways at once. A cancelled question is a timeout.
-    pub(super) async fn ask_opinions(
-        &self,
-        resolver: &ResolverSpec,
-        host: &str,
-        hop: u8,
-        cut: &CancellationToken,
-    ) {
-        let record = |begun: Begun, answer: dns::Answer| {
-            let (addresses, failure) = split(answer);
-            begun.end(
-                failure,
-                Fact::Dns(DnsAnswer { hostname: host.to_owned(), addresses, ..DnsAnswer::default() }),
-            );
-        };
-        let deadline = self.session.deadlines().dns;
-        let udp = async {
-            let begun = self.steps.start(Layer::Dns, Engine::Udp, hop, Some(resolver.udp));
-            let purpose = Purpose::PublicResolver;
-            let ask = dns::resolve_udp(self.session, resolver.udp, purpose, host, deadline);
-            record(begun, cut.run_until_cancelled(ask).await.unwrap_or(Err(Failure::Timeout)));
-        };
-        let doh = async {
-            let begun = self.steps.start(Layer::Dns, Engine::Doh, hop, Some(resolver.doh_address));
-            let ask = dns::resolve_doh(self.session, resolver, host, deadline);
-            record(begun, cut.run_until_cancelled(ask).await.unwrap_or(Err(Failure::Timeout)));
-        };
-        join(udp, doh).await;
-    }
-}
-
-fn split(answer: dns::Answer) -> (Vec<IpAddr>, Option<Failure>) {
-    match answer {
-        Ok(addresses) => (addresses, None),
-        Err(failure) => (vec![], Some(failure)),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::print::{print_facts, say};
 use super::{Check, Failed, usage};
-use crate::checks::{self, Job};
+use crate::checks::{self, Diagnosis, Job};
 use crate::net::Net;
 use anyhow::Context;
 use faultline_model::{CheckKind, Depth, Measurement, MeasurementId, ResolverSpec, Target, Why};
@@ -31,7 +31,8 @@ pub(super) async fn execute(arguments: &Check) -> Result<(), Failed> {
     let check = known.get(&kind).with_context(|| format!("the check {kind} is not built in"))?;
     let depth = if arguments.full { Depth::Full } else { Depth::Light };
     let (started_at, clock) = (now(), Instant::now());
-    let job = Job { target: target.clone(), depth, resolver: Some(resolver), control };
+    let diagnosis = Diagnosis { innocent: control.clone(), allows_quic: target.is_https() };
+    let job = Job { target: target.clone(), depth, resolver: Some(resolver), control, diagnosis };
     let outcome = check.run(job).await?;
     let measurement = Measurement {
         id: MeasurementId::from_bytes(random_bytes()),
@@ -46,6 +47,9 @@ pub(super) async fn execute(arguments: &Check) -> Result<(), Failed> {
         parent: None,
         observations: outcome.observations,
     };
+    // What is printed may be handed on.
+    let measurement =
+        net.own().scrubber().scrub(measurement).context("the measurement cannot be scrubbed")?;
     if arguments.json {
         say(format_args!("{}", serde_json::to_string(&measurement)?));
     } else {
@@ -61,6 +65,9 @@ fn control(arguments: &Check, target: &Target) -> Result<Option<Target>, Failed>
     match &control {
         None if arguments.check == CheckKind::Throughput => {
             Err(usage("throughput needs --control URL: a large https file on another host, to know the line"))
+        }
+        None if arguments.check == CheckKind::Diagnose => {
+            Err(usage("diagnose needs --control URL: an https site on another host that nobody blocks"))
         }
         Some(control) if !control.is_https() => Err(usage("--control: use an https URL")),
         Some(control) if control.host() == target.host() => {

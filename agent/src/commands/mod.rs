@@ -5,11 +5,13 @@ mod join;
 mod leave;
 mod pause;
 mod print;
+mod print_path;
 mod run;
 mod status;
+mod terms;
 
 use crate::net::Roots;
-use crate::state::BudgetChoice;
+use crate::state::{BudgetChoice, StateError};
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use faultline_model::CheckKind;
@@ -43,6 +45,14 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Shows or changes what this agent may be asked for, whatever a list or a coordinator says.
+    Terms {
+        #[command(subcommand)]
+        action: Option<TermsAction>,
+        /// Prints one JSON object.
+        #[arg(long, global = true)]
+        json: bool,
+    },
     /// Stops measuring until `resume`; the agent goes on running.
     Pause,
     /// Goes on measuring.
@@ -55,6 +65,23 @@ enum Command {
     },
     /// Measures one URL once, without any coordinator, and prints facts.
     Check(Check),
+}
+
+/// `terms`.
+#[derive(Debug, Subcommand)]
+enum TermsAction {
+    /// Shows every key, its value and what it means.
+    Show,
+    /// Replaces a key's value; without a value its default comes back.
+    Set {
+        /// The key, such as `quiet_hours`.
+        key: String,
+        /// Its values, such as `23:00-07:00`.
+        values: Vec<String>,
+        /// Agrees to what the shown sentences say without being asked.
+        #[arg(long)]
+        understood: bool,
+    },
 }
 
 /// `join`.
@@ -122,15 +149,24 @@ impl RootsArg {
 /// A command that failed, and the exit code that says how.
 #[derive(Debug)]
 pub struct Failed {
-    /// The exit code: 2 where the command line asks for what cannot be done, 1 for the rest.
+    /// The exit code: 2 where the command line asks for what cannot be done, 78 where the terms are no terms, 1 for the
+    /// rest.
     pub code: u8,
     /// What happened.
     pub error: anyhow::Error,
 }
 
+/// A file of settings that cannot be used (`EX_CONFIG`).
+const BAD_CONFIG: u8 = 78;
+
 impl<E: Into<anyhow::Error>> From<E> for Failed {
     fn from(error: E) -> Self {
-        Self { code: 1, error: error.into() }
+        let error = error.into();
+        let is_terms = |cause: &(dyn std::error::Error + 'static)| {
+            matches!(cause.downcast_ref::<StateError>(), Some(StateError::Terms(_)))
+        };
+        let code = if error.chain().any(is_terms) { BAD_CONFIG } else { 1 };
+        Self { code, error }
     }
 }
 
@@ -151,6 +187,10 @@ pub async fn execute(cli: Cli) -> Result<(), Failed> {
         Command::Join(arguments) => join::execute(&home, &arguments).await,
         Command::Run { roots } => run::execute(&home, &roots.load()?).await,
         Command::Status { json } => status::execute(&home, json),
+        Command::Terms { action: None | Some(TermsAction::Show), json } => terms::show(&home, json),
+        Command::Terms { action: Some(TermsAction::Set { key, values, understood }), json } => {
+            terms::set(&home, (&key, &values), understood, json)
+        }
         Command::Pause => pause::execute(&home, true),
         Command::Resume => pause::execute(&home, false),
         Command::Leave { yes } => leave::execute(&home, yes).await,

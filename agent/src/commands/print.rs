@@ -1,7 +1,8 @@
 //! A measurement for people: step by step, with timing, coloured on terminals only.
 
+use super::print_path::print_path;
 use faultline_model::{
-    DownloadEnd, Engine, Fact, Layer, Measurement, Observation, TunnelFact, TunnelStage, Variant,
+    DownloadEnd, Engine, Fact, Layer, LineFact, Measurement, Observation, TunnelFact, TunnelStage, Variant,
 };
 use owo_colors::OwoColorize;
 use std::io::Write;
@@ -35,6 +36,7 @@ pub(super) fn print_facts(measurement: &Measurement, bytes: u64) {
             }
         }
     }
+    print_path(measurement);
     let total = measurement.duration.as_millis();
     say(format_args!("{}", format!("{total} ms, about {} KB on the wire", bytes.div_ceil(1000)).dimmed()));
     say(format_args!(
@@ -92,7 +94,11 @@ fn seen(step: &Observation) -> String {
                 format!("{} datagrams sent, {} received", quic.datagrams_sent, quic.datagrams_received);
             join(&[&version, &quic.alpn, &quic.certificate_issuer, &datagrams])
         }
+        Fact::Endpoint(endpoint) => endpoint.name.clone(),
+        Fact::Path(path) if path.name.is_empty() => "connection attempts".to_owned(),
+        Fact::Path(path) => path.name.clone(),
         Fact::Tunnel(tunnel) => tunnel_seen(tunnel),
+        Fact::Line(line) => line_seen(line),
         Fact::Throughput(download) if download.status == 0 => download.url.clone(),
         Fact::Throughput(download) => format!(
             "{}, {} bytes in {} ms, {} kbit/s, {}",
@@ -136,4 +142,16 @@ const fn end(end: DownloadEnd) -> &'static str {
 
 fn join(parts: &[&str]) -> String {
     parts.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(", ")
+}
+
+fn line_seen(line: &LineFact) -> String {
+    let state = match (line.is_up, line.is_portal) {
+        (true, _) => "line up",
+        (false, true) => "captive portal",
+        (false, false) => "line down",
+    };
+    let vpn = if line.is_vpn { "behind a VPN" } else { "" };
+    let metered = if line.is_metered { "phone or modem" } else { "" };
+    let clock = line.clock_offset_ms.map(|offset| format!("clock {offset} ms ahead")).unwrap_or_default();
+    join(&[state, vpn, metered, &format!("IPv6 {}", line.ipv6.as_str()), &clock])
 }

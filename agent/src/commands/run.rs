@@ -24,7 +24,7 @@ pub(super) async fn execute(home: &Path, roots: &Roots) -> Result<(), Failed> {
     let (record, identity) = home.agent()?;
     let net = Arc::new(Net::new(roots)?);
     let checks = checks::known(&net);
-    let agent = Arc::new(Agent::open(home, record, &checks)?);
+    let agent = Arc::new(Agent::open(home, record, &checks)?.knowing(net.own()).watching_line());
     tracing::info!(agent = agent.record.agent_id, control = agent.record.control, "the agent runs");
     let journal = std::env::var_os("FAULTLINE_ACK_JOURNAL").map(PathBuf::from);
     let mut supervisor = Supervisor::new();

@@ -2,13 +2,18 @@
 
 use super::Failed;
 use super::print::say;
+use crate::recent::{self, RecentMeasurement};
 use crate::state::{AgentRecord, Home, LockError, RunLock};
-use crate::status::Report;
+use crate::status::{Report, TermsReport};
+use faultline_model::RiskTier;
 use faultline_runtime::now;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
+
+/// Of what the agent remembers, shown to people; `--json` has all.
+const SHOWN_RECENT: usize = 10;
 
 #[derive(Serialize)]
 struct Shown {
@@ -19,6 +24,8 @@ struct Shown {
     is_paused: bool,
     /// What the agent last wrote about itself, also if it does not run any more.
     report: Option<Report>,
+    /// What was measured lately, the oldest first; from the running agent's memory.
+    recent: Vec<RecentMeasurement>,
 }
 
 pub(super) fn execute(home: &Path, json: bool) -> Result<(), Failed> {
@@ -28,7 +35,15 @@ pub(super) fn execute(home: &Path, json: bool) -> Result<(), Failed> {
     let report = home.load_json::<Report>("status.json").ok();
     let AgentRecord { agent_id, country, control, .. } = record;
     let country = country.to_string();
-    let shown = Shown { is_running, agent_id, country, control, is_paused: home.is_paused(), report };
+    let shown = Shown {
+        is_running,
+        agent_id,
+        country,
+        control,
+        is_paused: home.is_paused(),
+        report,
+        recent: recent::ask(&home),
+    };
     if json {
         say(format_args!("{}", serde_json::to_string(&shown)?));
     } else {
@@ -56,6 +71,12 @@ fn print(shown: &Shown) {
     }
     if let Some(report) = &shown.report {
         print_report(report, shown.is_running);
+    }
+    if let Some(first) = shown.recent.len().checked_sub(SHOWN_RECENT.min(shown.recent.len())) {
+        for RecentMeasurement { at, check, target, failure } in &shown.recent[first..] {
+            let failure = if failure.is_empty() { "ok" } else { failure };
+            say(format_args!("  {at}  {check:<10} {target}  {failure}"));
+        }
     }
 }
 
@@ -98,6 +119,7 @@ fn print_report(report: &Report, is_running: bool) {
     if spool.is_disk_failing {
         say(format_args!("             the disk refuses measurements; they wait in memory"));
     }
+    print_terms(&report.terms);
     let budget = &report.budget;
     say(format_args!(
         "Budget       {} checks and {} MB a day; {:.0} % of the hour's routine and {:.0} % of the confirmations left",
@@ -106,6 +128,19 @@ fn print_report(report: &Report, is_running: bool) {
         budget.routine_left * 100.0,
         budget.confirmations_left * 100.0
     ));
+}
+
+fn print_terms(terms: &TermsReport) {
+    let risk = match terms.risk {
+        Some(RiskTier::Standard) => "standard risk",
+        Some(RiskTier::High) => "high risk",
+        None => "no risk tier signed, which counts as high",
+    };
+    let still = terms.is_still.as_ref().map(|reason| format!("; nothing is measured now: {reason}"));
+    say(format_args!("Terms        {risk}{}", still.unwrap_or_default()));
+    if let Some(error) = &terms.error {
+        say(format_args!("             the file cannot be read, earlier terms stay in force: {error}"));
+    }
 }
 
 fn print_reasons(what: &str, reasons: &BTreeMap<String, u64>) {

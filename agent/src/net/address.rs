@@ -1,9 +1,10 @@
-//! Where an agent may connect to: public addresses, three ports, and never the volunteer's own networks.
+//! Where an agent may connect to: public addresses, few ports, and never the volunteer's own networks.
 //!
 //! A denied address is still recorded where it was an answer; it is only never spoken to. An IPv6 address that
 //! carries an IPv4 address (NAT64, 6to4, Teredo) is judged by both.
 
 use super::local::LocalNetworks;
+use faultline_model::is_denied_port;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// What a socket is opened for; each purpose has its own ports.
@@ -11,10 +12,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 pub enum Purpose {
     /// A measured site: ports 80 and 443.
     Site,
-    /// A public resolver of the signed list: port 53, and 443 for DNS over HTTPS.
+    /// A public resolver of the signed list: port 53, 443 for DNS over HTTPS, and 853 for DNS over TLS.
     PublicResolver,
     /// The system's own resolver, which usually stands in the volunteer's network: port 53.
     SystemResolver,
+    /// An endpoint of a messaging service's own programs: ports 80, 443 and 5222.
+    Messaging,
+    /// The far end of a circumvention check: the port that the signed list names for it, unless nobody may touch it.
+    Endpoint(u16),
 }
 
 /// Why an address is denied.
@@ -52,15 +57,30 @@ impl AddressPolicy {
         Self { local: LocalNetworks::default(), test_ports: Some(ports.to_vec()) }
     }
 
+    /// Returns the networks in which the machine stands.
+    #[must_use]
+    pub(super) const fn local(&self) -> &LocalNetworks {
+        &self.local
+    }
+
     /// Says where to connect for an address, or why it is denied.
     ///
     /// # Errors
     /// Names the rule that the address or the port breaks.
     pub fn permit(&self, peer: SocketAddr, purpose: Purpose) -> Result<SocketAddr, Denied> {
+        let named;
         let ports: &[u16] = match purpose {
             Purpose::Site => &[80, 443],
-            Purpose::PublicResolver => &[53, 443],
+            Purpose::PublicResolver => &[53, 443, 853],
             Purpose::SystemResolver => &[53],
+            Purpose::Messaging => &[80, 443, 5222],
+            Purpose::Endpoint(port) => {
+                if is_denied_port(port) {
+                    return Err(Denied::Port(port));
+                }
+                named = [port];
+                &named
+            }
         };
         if let Some(map) = &self.test_ports
             && is_test_loopback(peer.ip())
@@ -257,5 +277,17 @@ mod tests {
             let peer = SocketAddr::new(foreign.parse().expect("an address"), 443);
             assert_eq!(policy.permit(peer, Purpose::Site), Ok(peer), "{foreign}");
         }
+    }
+
+    #[test]
+    fn an_endpoint_has_the_one_port_that_is_named_for_it() {
+        let rules = AddressPolicy::new(LocalNetworks::default());
+        let permits = |peer: &str, named| {
+            rules.permit(peer.parse().expect("an address"), Purpose::Endpoint(named)).is_ok()
+        };
+        assert!(permits("8.8.8.8:1194", 1194) && permits("8.8.8.8:443", 443));
+        assert!(!permits("8.8.8.8:1195", 1194), "another port");
+        assert!(!permits("8.8.8.8:25", 25) && !permits("8.8.8.8:445", 445), "whoever named it");
+        assert!(!permits("192.168.1.1:1194", 1194) && !permits("127.0.0.1:1194", 1194));
     }
 }

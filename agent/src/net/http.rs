@@ -3,14 +3,16 @@
 use super::Timeline;
 use super::meter::Ending;
 use super::tasks::{EndTasks, Tasks};
+use crate::scrub::Scrubber;
 use bytes::Bytes;
 use faultline_model::Failure;
 use http::header::{ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, HOST, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
@@ -25,7 +27,7 @@ const MAX_HEADERS: usize = 100;
 const CONNECTION_WINDOW: u32 = 65_535;
 
 /// What ordinary browsers say, so that nothing marks the volunteer's request.
-const BROWSER: &str =
+pub(super) const BROWSER: &str =
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
 const BROWSER_ACCEPT: &str =
     "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8";
@@ -63,6 +65,13 @@ impl Ask {
         Self { is_download: true, window, ..Self::page(url, body_limit) }
     }
 
+    /// Posts nothing, as programs do that only want to know whether anybody is there.
+    #[must_use]
+    pub fn post(url: &Url, body_limit: usize) -> Self {
+        let request = request(Method::POST, url, HeaderMap::new(), Bytes::new());
+        Self { request, body_limit, is_download: false, window: CONNECTION_WINDOW }
+    }
+
     /// Asks a resolver by RFC 8484.
     #[must_use]
     pub fn dns(url: &Url, message: Vec<u8>, body_limit: usize) -> Self {
@@ -97,6 +106,8 @@ pub struct Reply {
     pub status: u16,
     /// The headers.
     pub headers: HeaderMap,
+    /// The protocol's version, empty if no answer came.
+    pub version: &'static str,
     /// The beginning of the body; empty for a download.
     pub body: Vec<u8>,
     /// Bytes of the body that were read.
@@ -108,11 +119,20 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// Takes the volunteer out of the body, before anything is made of it. The head stays: a redirect is followed as it
+    /// came, and facts are scrubbed before they are kept.
+    pub fn scrub_body(&mut self, scrubber: &Scrubber) {
+        if let Cow::Owned(scrubbed) = scrubber.scrub_bytes(&self.body) {
+            self.body = scrubbed;
+        }
+    }
+
     /// Takes the answer's head.
-    pub(super) fn take_head(&mut self, status: StatusCode, headers: HeaderMap) {
+    pub(super) fn take_head(&mut self, version: &'static str, status: StatusCode, headers: HeaderMap) {
         self.timeline.head(Instant::now());
         self.status = status.as_u16();
         self.headers = headers;
+        self.version = version;
     }
 
     /// Takes a piece of the body; says whether there is room for more.
@@ -248,7 +268,12 @@ where
 
 async fn read(response: Response<Incoming>, limits: &Limits, reply: &mut Reply) -> hyper::Result<()> {
     let (parts, mut body) = response.into_parts();
-    reply.take_head(parts.status, parts.headers);
+    let version = match parts.version {
+        Version::HTTP_2 => "2",
+        Version::HTTP_10 => "1.0",
+        _ => "1.1",
+    };
+    reply.take_head(version, parts.status, parts.headers);
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
         if !reply.take_data(limits, &data) {

@@ -7,12 +7,26 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// A directly connected route wider than this is a point-to-point default (a tunnel, PPP), not somebody's home.
 const WIDEST_V4: u32 = 16;
 const WIDEST_V6: u32 = 48;
+/// The length of a network that is shared with neighbours and the provider's nearest equipment.
+const NEAR_V4: u32 = 24;
+const NEAR_V6: u32 = 48;
+
+/// Says whether two addresses share a network so small that what is true of one home there may be true of the other.
+#[must_use]
+pub(super) fn are_near(one: IpAddr, other: IpAddr) -> bool {
+    match (one, other) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()) >> (32 - NEAR_V4) == 0,
+        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()) >> (128 - NEAR_V6) == 0,
+        _ => false,
+    }
+}
 
 /// The machine's own subnets, addresses and gateways.
 #[derive(Clone, Default)]
 pub struct LocalNetworks {
     v4: Vec<(u32, u32)>,
     v6: Vec<(u128, u128)>,
+    own: Vec<IpAddr>,
 }
 
 impl std::fmt::Debug for LocalNetworks {
@@ -49,6 +63,22 @@ impl LocalNetworks {
         }
     }
 
+    /// Says whether an address shares a small network (/24, /48) with one of the machine's own: it may be a neighbour's, or
+    /// the provider's equipment for this customer.
+    #[must_use]
+    pub fn is_near(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(v4) => self.v4.iter().any(|(net, _)| (v4.to_bits() ^ net) >> (32 - NEAR_V4) == 0),
+            IpAddr::V6(v6) => self.v6.iter().any(|(net, _)| (v6.to_bits() ^ net) >> (128 - NEAR_V6) == 0),
+        }
+    }
+
+    /// Returns the addresses of the machine's own interfaces.
+    #[must_use]
+    pub fn own(&self) -> &[IpAddr] {
+        &self.own
+    }
+
     /// `Iface Destination Gateway Flags RefCnt Use Metric Mask ...`, numbers in the machine's byte order.
     fn add_route(&mut self, line: &str) {
         let columns: Vec<&str> = line.split_whitespace().collect();
@@ -72,6 +102,7 @@ impl LocalNetworks {
                 && let Some(address) = last
             {
                 self.v4.push((address.to_bits(), u32::MAX));
+                self.own.push(address.into());
             }
         }
     }
@@ -83,6 +114,7 @@ impl LocalNetworks {
         let length = columns.get(2).and_then(|text| u32::from_str_radix(text, 16).ok());
         let (Some(address), Some(length)) = (address, length) else { return };
         self.v6.push((address, u128::MAX));
+        self.own.push(Ipv6Addr::from_bits(address).into());
         if (WIDEST_V6..=128).contains(&length) {
             let mask = u128::MAX << (128 - length);
             self.v6.push((address & mask, mask));

@@ -64,19 +64,46 @@ impl Ending {
     }
 }
 
+/// What was read from a connection so far.
+#[derive(Clone, Debug, Default)]
+pub struct Received(Arc<AtomicU64>);
+
+impl Received {
+    /// Returns the bytes, without packet headers.
+    #[must_use]
+    pub fn bytes(&self) -> u32 {
+        u32::try_from(self.0.load(Ordering::Relaxed)).unwrap_or(u32::MAX)
+    }
+}
+
 /// A connection whose bytes are counted.
 #[derive(Debug)]
 pub struct Metered<S> {
     inner: S,
     meter: Arc<Meter>,
     ending: Ending,
+    received: Received,
+    /// What the first bytes to be written are cut within, if they shall be.
+    cut: Option<Vec<u8>>,
 }
 
 impl<S> Metered<S> {
     /// Counts a connection's bytes into a meter.
     #[must_use]
     pub fn new(inner: S, meter: Arc<Meter>) -> Self {
-        Self { inner, meter, ending: Ending::default() }
+        Self { inner, meter, ending: Ending::default(), received: Received::default(), cut: None }
+    }
+
+    /// Has the first bytes that are written leave in two segments, cut in the middle of a name that stands in them, or
+    /// of the whole where it does not.
+    pub fn cut_within(&mut self, name: &str) {
+        self.cut = Some(name.as_bytes().to_vec());
+    }
+
+    /// Returns a handle that tells later how much was read.
+    #[must_use]
+    pub fn received(&self) -> Received {
+        self.received.clone()
     }
 
     /// Returns a handle that tells later how the connection ended.
@@ -84,6 +111,13 @@ impl<S> Metered<S> {
     pub fn ending(&self) -> Ending {
         self.ending.clone()
     }
+}
+
+/// Returns where to cut bytes: in the middle of a name, else in their own middle.
+fn cut_at(bytes: &[u8], name: &[u8]) -> usize {
+    let found = bytes.windows(name.len().max(1)).position(|window| window == name);
+    let middle = found.map_or(bytes.len() / 2, |start| start + name.len() / 2);
+    middle.max(1).min(bytes.len())
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
@@ -98,6 +132,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
                 let read = buf.filled().len() - before;
                 if read > 0 {
                     self.meter.add(read);
+                    self.received.0.fetch_add(read as u64, Ordering::Relaxed);
                 } else if buf.remaining() > 0 {
                     self.ending.note(Failure::Eof);
                 }
@@ -113,7 +148,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.inner).poll_write(cx, buf));
+        let first = self.cut.as_ref().map_or(buf.len(), |name| cut_at(buf, name));
+        let written = ready!(Pin::new(&mut self.inner).poll_write(cx, &buf[..first]));
+        // The connection sends small segments at once, so that the next write is the second segment.
+        self.cut = None;
         match &written {
             Ok(bytes) => self.meter.add(*bytes),
             Err(error) => self.ending.note(failure_of_io(error)),

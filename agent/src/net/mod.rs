@@ -6,22 +6,34 @@
 //! Every step has a deadline and fails with exactly one [`Failure`].
 
 mod address;
+mod datagrams;
 pub mod dns;
 mod failure;
+mod greeting;
+mod hops;
 pub mod http;
+mod line;
 mod local;
+mod mask;
 mod meter;
+pub mod opening;
 pub mod quic;
 mod tasks;
 mod timeline;
 pub mod tls;
 
 pub use address::{AddressPolicy, Denied, Purpose, is_public};
+pub use datagrams::Datagrams;
 pub use failure::{failure_of_io, failure_of_tls};
+pub use greeting::{Greeting, greet};
+pub use hops::{Echo, Reach};
+pub use line::Line;
 pub use local::LocalNetworks;
+pub use mask::Mask;
 pub use meter::{Ending, Meter, Metered};
 pub use timeline::Timeline;
 
+use crate::scrub::{Own, Scrubber};
 use dns::SystemResolvers;
 use faultline_model::Failure;
 use rustls_pki_types::CertificateDer;
@@ -45,13 +57,15 @@ pub struct Deadlines {
     pub http: Duration,
     /// A QUIC handshake.
     pub quic: Duration,
+    /// The handshake of a circumvention protocol.
+    pub tunnel: Duration,
 }
 
 impl Default for Deadlines {
     /// The field's own: the same step fails after the same time in everybody's data.
     fn default() -> Self {
         let ten = Duration::from_secs(10);
-        Self { dns: Duration::from_secs(4), tcp: ten, tls: ten, http: ten, quic: ten }
+        Self { dns: Duration::from_secs(4), tcp: ten, tls: ten, http: ten, quic: ten, tunnel: ten }
     }
 }
 
@@ -73,6 +87,7 @@ pub struct Net {
     trust: Trust,
     resolvers: SystemResolvers,
     deadlines: Deadlines,
+    own: Arc<Own>,
 }
 
 impl Net {
@@ -82,7 +97,13 @@ impl Net {
     /// Refuses roots that are no certificates.
     pub fn new(roots: &Roots) -> Result<Self, TlsSetupError> {
         let (trust, deadlines) = (Trust::new(roots)?, Deadlines::default());
-        Ok(Self { fixed_policy: None, trust, resolvers: SystemResolvers::File, deadlines })
+        Ok(Self {
+            fixed_policy: None,
+            trust,
+            resolvers: SystemResolvers::File,
+            deadlines,
+            own: Arc::default(),
+        })
     }
 
     /// Makes a network with given rules and system resolvers, as tests need.
@@ -94,9 +115,9 @@ impl Net {
         policy: AddressPolicy,
         resolvers: Vec<SocketAddr>,
     ) -> Result<Self, TlsSetupError> {
-        let resolvers = SystemResolvers::Fixed(resolvers);
+        let resolvers = SystemResolvers::Fixed(resolvers, None);
         let (trust, deadlines) = (Trust::new(roots)?, Deadlines::default());
-        Ok(Self { fixed_policy: Some(policy), trust, resolvers, deadlines })
+        Ok(Self { fixed_policy: Some(policy), trust, resolvers, deadlines, own: Arc::default() })
     }
 
     /// Replaces the deadlines, so that a test of silence need not last.
@@ -106,11 +127,29 @@ impl Net {
         self
     }
 
+    /// Names the provider's own resolver, as tests need.
+    #[must_use]
+    pub fn with_provider_resolver(mut self, provider: SocketAddr) -> Self {
+        if let SystemResolvers::Fixed(_, known) = &mut self.resolvers {
+            *known = Some(provider);
+        }
+        self
+    }
+
+    /// Returns what is known of the line's own addresses.
+    #[must_use]
+    pub fn own(&self) -> Arc<Own> {
+        Arc::clone(&self.own)
+    }
+
     /// Opens one check's view of the network.
     #[must_use]
     pub fn session(self: &Arc<Self>) -> Session {
-        let policy = self.fixed_policy.clone();
-        let policy = policy.unwrap_or_else(|| AddressPolicy::new(LocalNetworks::read()));
+        let policy = self.fixed_policy.clone().unwrap_or_else(|| {
+            let local = LocalNetworks::read();
+            self.own.local(local.own().to_vec());
+            AddressPolicy::new(local)
+        });
         Session { net: Arc::clone(self), policy, meter: Arc::new(Meter::default()) }
     }
 }
@@ -124,10 +163,27 @@ pub struct Session {
 }
 
 impl Session {
+    /// The address at which others see this line is the volunteer's own too, though no interface has it.
+    fn permit(&self, peer: SocketAddr, purpose: Purpose) -> Result<SocketAddr, Denied> {
+        let is_own = purpose != Purpose::SystemResolver && self.scrubber().is_own(peer.ip());
+        if is_own { Err(Denied::OwnNetwork) } else { self.policy.permit(peer, purpose) }
+    }
+
     /// Says whether an address may be connected to.
     #[must_use]
     pub fn permits(&self, peer: SocketAddr, purpose: Purpose) -> bool {
-        self.policy.permit(peer, purpose).is_ok()
+        self.permit(peer, purpose).is_ok()
+    }
+
+    /// Says whether this machine has any route to an address; nothing is sent to find out.
+    pub async fn has_route(&self, peer: SocketAddr) -> bool {
+        self.udp(peer, Purpose::Site).await.is_ok()
+    }
+
+    /// Returns what takes the volunteer out of foreign bytes.
+    #[must_use]
+    pub fn scrubber(&self) -> Arc<Scrubber> {
+        self.net.own.scrubber()
     }
 
     /// Returns about how many bytes went over the wire so far.
@@ -155,7 +211,7 @@ impl Session {
         purpose: Purpose,
         window: Option<u32>,
     ) -> Result<Metered<TcpStream>, Failure> {
-        let peer = self.policy.permit(peer, purpose).map_err(|_| Failure::AddressDenied)?;
+        let peer = self.permit(peer, purpose).map_err(|_| Failure::AddressDenied)?;
         self.meter.add_connection();
         let open = async {
             let socket = if peer.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
@@ -178,7 +234,7 @@ impl Session {
 
     /// Opens a UDP socket that talks to one peer only.
     async fn udp(&self, peer: SocketAddr, purpose: Purpose) -> Result<UdpSocket, Failure> {
-        let peer = self.policy.permit(peer, purpose).map_err(|_| Failure::AddressDenied)?;
+        let peer = self.permit(peer, purpose).map_err(|_| Failure::AddressDenied)?;
         let any: SocketAddr =
             if peer.is_ipv4() { ([0u8; 4], 0).into() } else { (std::net::Ipv6Addr::UNSPECIFIED, 0).into() };
         let socket = UdpSocket::bind(any).await.map_err(|e| failure_of_io(&e))?;

@@ -7,13 +7,15 @@ use faultline_model::{Failure, TlsFact};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs as provider;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, client::Resumption};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme, client::Resumption,
+};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
 
 const MAX_ISSUER_CHARS: usize = 200;
 
@@ -78,29 +80,57 @@ impl Trust {
     }
 }
 
-/// Shakes hands. The fact holds what was seen until the handshake ended, well or not.
+/// Shakes hands as a browser does. The fact holds what was seen until the handshake ended, well or not.
 pub async fn handshake(
     session: &Session,
     stream: Metered<TcpStream>,
     host: &str,
 ) -> (TlsFact, Result<MeasuredTls, Failure>) {
+    shake(session, stream, host, session.trust().recording()).await
+}
+
+/// Shakes hands without offering any application protocol, as clients of DNS over TLS do.
+pub async fn handshake_without_alpn(
+    session: &Session,
+    stream: Metered<TcpStream>,
+    host: &str,
+) -> (TlsFact, Result<MeasuredTls, Failure>) {
+    let (mut config, seen) = session.trust().recording();
+    config.alpn_protocols.clear();
+    shake(session, stream, host, (config, seen)).await
+}
+
+async fn shake(
+    session: &Session,
+    stream: Metered<TcpStream>,
+    host: &str,
+    (config, seen): (ClientConfig, SharedSeen),
+) -> (TlsFact, Result<MeasuredTls, Failure>) {
     let mut fact = TlsFact { server_name: host.to_owned(), ..TlsFact::default() };
     let Ok(name) = ServerName::try_from(host.to_owned()) else {
         return (fact, Err(Failure::SslInvalidHostname));
     };
-    let (config, seen) = session.trust().recording();
+    let received = stream.received();
     let ended =
         within(session.deadlines().tls, TlsConnector::from(Arc::new(config)).connect(name, stream)).await;
+    recorded(&mut fact, &seen, ended.as_ref().ok().map(|stream| stream.get_ref().1));
+    fact.bytes_received = received.bytes();
+    (fact, ended)
+}
+
+/// Completes a fact with what was seen, and with what was agreed on if the handshake ended well.
+pub(super) fn recorded(fact: &mut TlsFact, seen: &SharedSeen, connection: Option<&ClientConnection>) {
     let seen = seen.take();
     fact.certificate_sha256 = seen.sha256;
     fact.certificate_issuer = seen.issuer;
-    if let Ok(stream) = &ended {
-        let connection = stream.get_ref().1;
+    fact.certificate_subject = seen.subject;
+    if let Some(connection) = connection {
         fact.version =
             connection.protocol_version().and_then(|v| v.as_str()).unwrap_or_default().replace("v1_", "v1.");
         fact.alpn = String::from_utf8_lossy(connection.alpn_protocol().unwrap_or_default()).into_owned();
+        let group = connection.negotiated_key_exchange_group().map(|group| format!("{:?}", group.name()));
+        fact.key_exchange = group.unwrap_or_default();
     }
-    (fact, ended)
 }
 
 /// What was seen of a certificate, and why it was not believed.
@@ -108,6 +138,7 @@ pub async fn handshake(
 pub(super) struct Seen {
     pub(super) sha256: String,
     pub(super) issuer: String,
+    pub(super) subject: String,
     pub(super) failure: Option<Failure>,
 }
 
@@ -148,14 +179,15 @@ impl ServerCertVerifier for Recorder {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let sha256 = HEXLOWER.encode(digest::digest(&digest::SHA256, end_entity).as_ref());
-        let issuer = match X509Certificate::from_der(end_entity) {
-            Ok((_, parsed)) => parsed.issuer().to_string().chars().take(MAX_ISSUER_CHARS).collect(),
-            Err(_) => String::new(),
+        let bounded = |name: &X509Name<'_>| name.to_string().chars().take(MAX_ISSUER_CHARS).collect();
+        let (issuer, subject) = match X509Certificate::from_der(end_entity) {
+            Ok((_, parsed)) => (bounded(parsed.issuer()), bounded(parsed.subject())),
+            Err(_) => (String::new(), String::new()),
         };
         let verified =
             self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         let failure = verified.as_ref().err().map(failure_of_tls);
-        self.seen.set(Seen { sha256, issuer, failure });
+        self.seen.set(Seen { sha256, issuer, subject, failure });
         verified
     }
 

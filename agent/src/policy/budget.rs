@@ -11,9 +11,9 @@ const RESERVE: f64 = 0.3;
 /// Routine work may run ahead by so many hours' worth, so that a start or an hour offline costs no cadence.
 const ROUTINE_BURST_HOURS: f64 = 1.0;
 
-/// The volunteer's terms, by budget class.
+/// What a line may be used for in a day, by budget class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Terms {
+pub struct Allowance {
     /// Checks a day, confirmations included.
     pub checks_per_day: u32,
     /// Bytes a day, all included.
@@ -24,8 +24,8 @@ pub struct Terms {
     pub confirmations_per_hour: u32,
 }
 
-impl Terms {
-    /// Returns the terms of a class. A control is an operator's own machine, which measures every target of a
+impl Allowance {
+    /// Returns the allowance of a class. A control is an operator's own machine, which measures every target of a
     /// country's list at the cells' full cadence and is asked whenever any provider is suspected.
     #[must_use]
     pub const fn of(class: BudgetClass, is_control: bool) -> Self {
@@ -89,16 +89,26 @@ struct Bucket {
 impl Budget {
     /// Makes a full budget.
     #[must_use]
-    pub fn full(terms: &Terms, now: Timestamp) -> Self {
-        Self { routine: capacity(terms, Purse::Routine), reserve: capacity(terms, Purse::Reserve), at: now }
+    pub fn full(allowance: &Allowance, now: Timestamp) -> Self {
+        Self {
+            routine: capacity(allowance, Purse::Routine),
+            reserve: capacity(allowance, Purse::Reserve),
+            at: now,
+        }
     }
 
     /// Takes the cost of one check, or says what is lacking.
     ///
     /// # Errors
     /// Returns what is lacking; nothing is taken then.
-    pub fn take(&mut self, terms: &Terms, purse: Purse, bytes: u64, now: Timestamp) -> Result<(), Lack> {
-        self.refill(terms, now);
+    pub fn take(
+        &mut self,
+        allowance: &Allowance,
+        purse: Purse,
+        bytes: u64,
+        now: Timestamp,
+    ) -> Result<(), Lack> {
+        self.refill(allowance, now);
         let bucket = self.bucket(purse);
         if bucket.checks < 1.0 {
             return Err(Lack::Checks);
@@ -112,16 +122,16 @@ impl Budget {
     }
 
     /// Settles what a check really cost: the rest is given back, more is taken, if need be below zero.
-    pub fn settle(&mut self, terms: &Terms, purse: Purse, (expected, real): (u64, u64)) {
-        let most = capacity(terms, purse).bytes;
+    pub fn settle(&mut self, allowance: &Allowance, purse: Purse, (expected, real): (u64, u64)) {
+        let most = capacity(allowance, purse).bytes;
         let bucket = self.bucket(purse);
         bucket.bytes = (bucket.bytes + as_tokens(expected) - as_tokens(real)).min(most);
     }
 
     /// Returns the share of each purse's checks and bytes that is left, 0 to 1, the scarcer of the two.
     #[must_use]
-    pub fn left(&self, terms: &Terms, purse: Purse) -> f64 {
-        let most = capacity(terms, purse);
+    pub fn left(&self, allowance: &Allowance, purse: Purse) -> f64 {
+        let most = capacity(allowance, purse);
         let bucket = if purse == Purse::Routine { self.routine } else { self.reserve };
         (bucket.checks / most.checks).min(bucket.bytes / most.bytes).clamp(0.0, 1.0)
     }
@@ -134,13 +144,14 @@ impl Budget {
     }
 
     /// A clock that is set back refills nothing, and one that is set forward no more than the bucket holds.
-    fn refill(&mut self, terms: &Terms, now: Timestamp) {
+    fn refill(&mut self, allowance: &Allowance, now: Timestamp) {
         let days = now.since(self.at).as_secs_f64() / DAY.as_secs_f64();
         for purse in [Purse::Routine, Purse::Reserve] {
-            let (most, share) = (capacity(terms, purse), share(purse));
+            let (most, share) = (capacity(allowance, purse), share(purse));
             let bucket = self.bucket(purse);
-            bucket.checks = (bucket.checks + days * share * f64::from(terms.checks_per_day)).min(most.checks);
-            bucket.bytes = (bucket.bytes + days * share * as_tokens(terms.bytes_per_day)).min(most.bytes);
+            bucket.checks =
+                (bucket.checks + days * share * f64::from(allowance.checks_per_day)).min(most.checks);
+            bucket.bytes = (bucket.bytes + days * share * as_tokens(allowance.bytes_per_day)).min(most.bytes);
         }
         self.at = now;
     }
@@ -153,12 +164,15 @@ const fn share(purse: Purse) -> f64 {
     }
 }
 
-fn capacity(terms: &Terms, purse: Purse) -> Bucket {
+fn capacity(allowance: &Allowance, purse: Purse) -> Bucket {
     let share = match purse {
         Purse::Routine => share(purse) * ROUTINE_BURST_HOURS / 24.0,
         Purse::Reserve => share(purse),
     };
-    Bucket { checks: share * f64::from(terms.checks_per_day), bytes: share * as_tokens(terms.bytes_per_day) }
+    Bucket {
+        checks: share * f64::from(allowance.checks_per_day),
+        bytes: share * as_tokens(allowance.bytes_per_day),
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a day's bytes are far below 2^52")]
@@ -170,7 +184,7 @@ const fn as_tokens(bytes: u64) -> f64 {
 mod tests {
     use super::*;
 
-    const STANDARD: Terms = Terms::of(BudgetClass::Standard, false);
+    const STANDARD: Allowance = Allowance::of(BudgetClass::Standard, false);
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_unix_ms(1_000_000_000_000 + seconds * 1000)
@@ -215,8 +229,8 @@ mod tests {
 
     #[test]
     fn the_small_class_is_a_fifth() {
-        let small = Terms::of(BudgetClass::Small, false);
+        let small = Allowance::of(BudgetClass::Small, false);
         assert_eq!((small.checks_per_day, small.bytes_per_day), (600, 10_000_000));
-        assert!(Terms::of(BudgetClass::Small, true).checks_per_day > 3_000, "a control is no volunteer");
+        assert!(Allowance::of(BudgetClass::Small, true).checks_per_day > 3_000, "a control is no volunteer");
     }
 }

@@ -6,10 +6,16 @@
 //! that the caller keeps on disk makes a restart refill nothing.
 
 mod budget;
+pub mod terms;
 
-pub use budget::{Budget, Lack, Purse, Terms};
+pub use budget::{Allowance, Budget, Lack, Purse};
+pub use terms::{Terms, TermsError};
 
-use faultline_model::{CheckKind, Depth, OptIn, ResolverSpec, Target, Task, TaskList, Timestamp};
+use crate::checks::Diagnosis;
+use faultline_model::{
+    CheckKind, CountryCode, Depth, OptIn, ResolverSpec, RiskTier, Target, Task, TaskList, Timestamp,
+};
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -58,6 +64,20 @@ pub enum Refusal {
     Busy,
     /// The volunteer has paused measuring.
     Paused,
+    /// The volunteer refuses the target's category.
+    CategoryRefused,
+    /// The target's category needs an opt-in here.
+    CategoryNotAllowed,
+    /// The volunteer refuses the target's host.
+    HostRefused,
+    /// The volunteer has not chosen this list.
+    ListNotChosen,
+    /// It is one of the volunteer's quiet hours.
+    QuietHours,
+    /// The line is paid for by the byte.
+    MeteredLine,
+    /// Traffic leaves through a tunnel of this machine, so that another line would be measured.
+    VpnActive,
     /// The check needs a consent of its own, which the volunteer has not given.
     NotOptedIn,
 }
@@ -84,6 +104,13 @@ impl Refusal {
             Self::BudgetBytes => "budget_bytes",
             Self::Busy => "busy",
             Self::Paused => "paused",
+            Self::CategoryRefused => "category_refused",
+            Self::CategoryNotAllowed => "category_needs_opt_in",
+            Self::HostRefused => "host_refused",
+            Self::ListNotChosen => "list_not_chosen",
+            Self::QuietHours => "quiet_hours",
+            Self::MeteredLine => "metered_line",
+            Self::VpnActive => "vpn_active",
             Self::NotOptedIn => "not_opted_in",
         }
     }
@@ -104,9 +131,9 @@ pub struct Ledger {
 impl Ledger {
     /// Makes the ledger of an agent that has done nothing yet.
     #[must_use]
-    pub fn new(terms: &Terms, now: Timestamp) -> Self {
+    pub fn new(allowance: &Allowance, now: Timestamp) -> Self {
         Self {
-            budget: Budget::full(terms, now),
+            budget: Budget::full(allowance, now),
             routine: BTreeMap::new(),
             confirmations: VecDeque::new(),
             tokens: VecDeque::new(),
@@ -123,6 +150,8 @@ pub struct Grant {
     pub resolver: Option<ResolverSpec>,
     /// What the list wants downloads compared with; never chosen by anybody else.
     pub control: Option<Target>,
+    /// What the list gives a diagnosis to compare with; never chosen by anybody else.
+    pub diagnosis: Diagnosis,
     purse: Purse,
     expected: u64,
 }
@@ -131,18 +160,96 @@ pub struct Grant {
 #[derive(Debug)]
 pub struct Policy {
     terms: Terms,
+    country: Option<CountryCode>,
+    zone: TimeZone,
+    is_metered: bool,
+    is_vpn: bool,
+    /// What the budget's class gives, as far as the terms leave it.
+    allowance: Allowance,
     kinds: BTreeSet<CheckKind>,
     list: Option<TaskList>,
     ledger: Ledger,
     is_control: bool,
-    opt_ins: BTreeSet<OptIn>,
 }
 
 impl Policy {
-    /// Makes the policy of an agent that knows some kinds of checks.
+    /// Makes the policy of an agent that knows some kinds of checks, under the terms of somebody who changed none.
     #[must_use]
-    pub fn new(terms: Terms, kinds: BTreeSet<CheckKind>, list: Option<TaskList>, ledger: Ledger) -> Self {
-        Self { terms, kinds, list, ledger, is_control: false, opt_ins: BTreeSet::new() }
+    pub fn new(
+        allowance: Allowance,
+        kinds: BTreeSet<CheckKind>,
+        list: Option<TaskList>,
+        ledger: Ledger,
+    ) -> Self {
+        Self {
+            terms: Terms::default(),
+            country: None,
+            zone: TimeZone::UTC,
+            is_metered: false,
+            is_vpn: false,
+            allowance,
+            kinds,
+            list,
+            ledger,
+            is_control: false,
+        }
+    }
+
+    /// Places the agent: its country decides which categories need an opt-in, its zone when quiet hours are.
+    #[must_use]
+    pub fn standing_in(self, country: CountryCode, zone: TimeZone) -> Self {
+        Self { country: Some(country), zone, ..self }
+    }
+
+    /// Puts the volunteer's terms in force, with the allowance that their budget gives.
+    pub fn set_terms(&mut self, terms: Terms, granted: Allowance) {
+        self.allowance = terms.lower(granted);
+        self.terms = terms;
+    }
+
+    /// Notes whether the line looks as if it were paid for by the byte, and whether traffic leaves through a tunnel.
+    pub fn set_line(&mut self, is_metered: bool, is_vpn: bool) {
+        self.is_metered = is_metered;
+        self.is_vpn = is_vpn;
+    }
+
+    /// Returns the volunteer's terms.
+    #[must_use]
+    pub const fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// Returns how dangerous measuring is here, as the operators signed it.
+    #[must_use]
+    pub fn risk(&self) -> Option<RiskTier> {
+        self.list.as_ref()?.risk.get(&self.country?).copied()
+    }
+
+    /// Returns the kinds that this agent knows and the terms permit: those that it announces.
+    #[must_use]
+    pub fn permitted_kinds(&self) -> BTreeSet<CheckKind> {
+        // Nobody else asks for a selfcheck.
+        let permits = |kind: &&CheckKind| **kind != CheckKind::Selfcheck && self.has_opted_in(**kind);
+        self.kinds.iter().filter(permits).copied().collect()
+    }
+
+    /// Says whether this is a moment and a line on which the volunteer wants to be measured at all.
+    ///
+    /// # Errors
+    /// Returns why not.
+    pub fn allows_now(&self, now: Timestamp) -> Result<(), Refusal> {
+        if self.terms.is_quiet(now, &self.zone) {
+            return Err(Refusal::QuietHours);
+        }
+        let is_metered = match self.terms.metered {
+            terms::Metered::Detect => self.is_metered,
+            terms::Metered::Yes => true,
+            terms::Metered::No => false,
+        };
+        if is_metered {
+            return Err(Refusal::MeteredLine);
+        }
+        if self.is_vpn { Err(Refusal::VpnActive) } else { Ok(()) }
     }
 
     /// Makes it the policy of a control, which may also look at the list's landmarks.
@@ -153,14 +260,15 @@ impl Policy {
 
     /// Makes it the policy of a volunteer who agreed to more than every agent's checks.
     #[must_use]
-    pub fn with_opt_ins(self, opt_ins: BTreeSet<OptIn>) -> Self {
-        Self { opt_ins, ..self }
+    pub fn with_opt_ins(mut self, opt_ins: BTreeSet<OptIn>) -> Self {
+        self.terms.allow_checks.extend(opt_ins.into_iter().map(|opt_in| opt_in.to_string()));
+        self
     }
 
     /// Says whether a check needs no consent of its own, or has it. A control is an operator's own machine.
     #[must_use]
     pub fn has_opted_in(&self, check: CheckKind) -> bool {
-        self.is_control || check.opt_in().is_none_or(|opt_in| self.opt_ins.contains(&opt_in))
+        self.is_control || self.terms.permits_check(check, self.risk())
     }
 
     /// Returns the list that is held.
@@ -180,16 +288,16 @@ impl Policy {
         &self.ledger
     }
 
-    /// Returns the volunteer's terms.
+    /// Returns what the line may be used for in a day.
     #[must_use]
-    pub const fn terms(&self) -> &Terms {
-        &self.terms
+    pub const fn allowance(&self) -> &Allowance {
+        &self.allowance
     }
 
     /// Returns the share of a purse that is left, 0 to 1.
     #[must_use]
     pub fn left(&self, purse: Purse) -> f64 {
-        self.ledger.budget.left(&self.terms, purse)
+        self.ledger.budget.left(&self.allowance, purse)
     }
 
     /// Returns the least time between two routine runs of one (check, target): the list's, but never less than the
@@ -218,11 +326,15 @@ impl Policy {
         if !self.kinds.contains(&check) {
             return Err(Refusal::UnknownCheck);
         }
-        if !self.has_opted_in(check) {
-            return Err(Refusal::NotOptedIn);
+        if self.is_control && list.allows_landmark(check, target) {
+            return Ok(list);
         }
-        let is_landmark = self.is_control && list.allows_landmark(check, target);
-        if is_landmark || list.allows(check, target) { Ok(list) } else { Err(Refusal::NotInList) }
+        let spec = list.find(target).filter(|_| list.allows(check, target)).ok_or(Refusal::NotInList)?;
+        // A control is an operator's own machine: what it must not do, its operator does not sign.
+        if !self.is_control {
+            self.terms.refuses((check, spec), &list.name, self.risk())?;
+        }
+        Ok(list)
     }
 
     /// Permits one routine run and enters it into the ledger.
@@ -236,17 +348,18 @@ impl Policy {
         depth: Depth,
         now: Timestamp,
     ) -> Result<Grant, Refusal> {
+        self.allows_now(now)?;
         let list = self.allows(check, target, now)?;
         if !check.is_routine() {
             return Err(Refusal::NotInList);
         }
-        let terms = Allowed::by(list);
+        let allowed = Allowed::by(list, target);
         // A run in the future means that the clock was set back; it limits nothing.
         let last = self.last_run(check, target).filter(|last| *last <= now);
         if last.is_some_and(|last| now.since(last) < self.least_interval(check)) {
             return Err(Refusal::TooSoon);
         }
-        let grant = self.pay(Purse::Routine, (check, depth), terms, now)?;
+        let grant = self.pay(Purse::Routine, (check, depth), allowed, now)?;
         let runs = self.ledger.routine.entry(check).or_default();
         // Targets of former lists are forgotten once they limit nothing.
         runs.retain(|_, last| now.since(*last) < Duration::from_secs(86_400));
@@ -254,14 +367,36 @@ impl Policy {
         Ok(grant)
     }
 
+    /// Permits one look at the agent's own line by a canary of the list, each in its turn, and enters its cost.
+    ///
+    /// # Errors
+    /// Returns why not; the ledger is unchanged then.
+    pub fn admit_selfcheck(&mut self, now: Timestamp) -> Result<(Target, Grant), Refusal> {
+        self.allows_now(now)?;
+        let list = self.list.as_ref().ok_or(Refusal::NoList)?;
+        let canaries: Vec<&Target> = list.canaries().collect();
+        let turn = usize::try_from(now.unix_ms() / 60_000).unwrap_or_default();
+        let target = (*canaries.get(turn % canaries.len().max(1)).ok_or(Refusal::NotInList)?).clone();
+        let list = self.allows(CheckKind::Selfcheck, &target, now)?;
+        let allowed = Allowed::by(list, &target);
+        let grant = self.pay(Purse::Routine, (CheckKind::Selfcheck, Depth::Light), allowed, now)?;
+        Ok((target, grant))
+    }
+
     /// Permits one confirmation and enters it into the ledger.
     ///
     /// # Errors
     /// Returns why not; the ledger is unchanged then.
     pub fn admit_confirmation(&mut self, task: &Task, now: Timestamp) -> Result<Grant, Refusal> {
+        self.allows_now(now)?;
         let list = self.allows(task.check, &task.target, now)?;
-        let terms = Allowed::by(list);
-        let per_target = list.limits.confirmations_per_target.min(self.terms.confirmations_per_target);
+        let allowed = Allowed::by(list, &task.target);
+        let is_diagnosis = task.check == CheckKind::Diagnose;
+        let last = self.last_run(task.check, &task.target).filter(|last| *last <= now);
+        if is_diagnosis && last.is_some_and(|last| now.since(last) < self.least_interval(task.check)) {
+            return Err(Refusal::TooSoon);
+        }
+        let per_target = list.limits.confirmations_per_target.min(self.allowance.confirmations_per_target);
         if self.ledger.tokens.iter().any(|token| token == task.token.as_str()) {
             return Err(Refusal::RepeatedToken);
         }
@@ -273,12 +408,15 @@ impl Policy {
         if self.ledger.confirmations.iter().filter(same).count() >= per_target as usize {
             return Err(Refusal::ConfirmationsPerTarget);
         }
-        if self.ledger.confirmations.len() >= self.terms.confirmations_per_hour as usize {
+        if self.ledger.confirmations.len() >= self.allowance.confirmations_per_hour as usize {
             return Err(Refusal::ConfirmationsPerHour);
         }
-        let grant = self.pay(Purse::Reserve, (task.check, task.depth), terms, now)?;
+        let grant = self.pay(Purse::Reserve, (task.check, task.depth), allowed, now)?;
         self.ledger.confirmations.push_back((task.target.to_string(), now));
         self.ledger.tokens.push_back(task.token.to_string());
+        if is_diagnosis {
+            self.ledger.routine.entry(task.check).or_default().insert(task.target.to_string(), now);
+        }
         if self.ledger.tokens.len() > REMEMBERED_TOKENS {
             self.ledger.tokens.pop_front();
         }
@@ -287,23 +425,23 @@ impl Policy {
 
     /// Enters what a permitted check really cost.
     pub fn settle(&mut self, grant: &Grant, bytes: u64) {
-        self.ledger.budget.settle(&self.terms, grant.purse, (grant.expected, bytes));
+        self.ledger.budget.settle(&self.allowance, grant.purse, (grant.expected, bytes));
     }
 
     fn pay(
         &mut self,
         purse: Purse,
         (check, depth): (CheckKind, Depth),
-        terms: Allowed,
+        allowed: Allowed,
         now: Timestamp,
     ) -> Result<Grant, Refusal> {
         let expected = check.expected_bytes(depth);
-        self.ledger.budget.take(&self.terms, purse, expected, now).map_err(|lack| match lack {
+        self.ledger.budget.take(&self.allowance, purse, expected, now).map_err(|lack| match lack {
             Lack::Checks => Refusal::BudgetChecks,
             Lack::Bytes => Refusal::BudgetBytes,
         })?;
-        let Allowed { list_version, resolver, control } = terms;
-        Ok(Grant { list_version, resolver, control, purse, expected })
+        let Allowed { list_version, resolver, control, diagnosis } = allowed;
+        Ok(Grant { list_version, resolver, control, diagnosis, purse, expected })
     }
 }
 
@@ -312,12 +450,17 @@ struct Allowed {
     list_version: u64,
     resolver: Option<ResolverSpec>,
     control: Option<Target>,
+    diagnosis: Diagnosis,
 }
 
 impl Allowed {
-    fn by(list: &TaskList) -> Self {
+    fn by(list: &TaskList, target: &Target) -> Self {
         let (resolver, control) = (list.resolvers.first().cloned(), list.throughput_control().cloned());
-        Self { list_version: list.version, resolver, control }
+        let diagnosis = Diagnosis {
+            innocent: list.innocent(target).cloned(),
+            allows_quic: list.allows(CheckKind::Quic, target),
+        };
+        Self { list_version: list.version, resolver, control, diagnosis }
     }
 }
 

@@ -34,15 +34,16 @@ fn list(names: &[String]) -> TaskList {
         targets: names.iter().map(spec).collect(),
         landmarks: vec![],
         throughput_control: None,
+        risk: BTreeMap::new(),
     }
 }
 
 fn policy(class: BudgetClass) -> Policy {
-    let terms = Terms::of(class, false);
+    let allowance = Allowance::of(class, false);
     let names: Vec<String> =
         (0..100).map(|n| format!("t{n}.example.com")).chain(["x.com".into(), "y.com".into()]).collect();
     let kinds = BTreeSet::from([CheckKind::Web]);
-    Policy::new(terms, kinds, Some(list(&names)), Ledger::new(&terms, at(0)))
+    Policy::new(allowance, kinds, Some(list(&names)), Ledger::new(&allowance, at(0)))
 }
 
 #[test]
@@ -55,9 +56,9 @@ fn landmarks_are_looked_at_only_by_controls() {
             asn: faultline_model::Asn::new(23674).expect("a network"),
         };
         list.landmarks.push(landmark);
-        let terms = Terms::of(BudgetClass::Standard, is_control);
+        let allowance = Allowance::of(BudgetClass::Standard, is_control);
         let kinds = BTreeSet::from([CheckKind::Web]);
-        Policy::new(terms, kinds, Some(list), Ledger::new(&terms, at(0))).for_control(is_control)
+        Policy::new(allowance, kinds, Some(list), Ledger::new(&allowance, at(0))).for_control(is_control)
     };
     let (mut volunteer, mut control) = (held(false), held(true));
     assert_eq!(routine(&mut volunteer, "isp.example", at(0)).err(), Some(Refusal::NotInList));
@@ -236,6 +237,62 @@ fn a_download_is_paid_for_by_its_real_bytes_and_never_by_a_small_budget() {
     assert!(routine(&mut small, "x.com", at(86_000)).is_ok());
 }
 
+fn in_pakistan(terms: Terms) -> Policy {
+    let mut policy = standard().standing_in("PK".parse().expect("a code"), TimeZone::UTC);
+    let list = policy.list.as_mut().expect("a list");
+    list.risk.insert("PK".parse().expect("a code"), RiskTier::High);
+    list.targets[0].category = Category::new("REL").expect("a category");
+    let allowance = policy.allowance;
+    policy.set_terms(terms, allowance);
+    policy
+}
+
+fn terms(text: &str) -> Terms {
+    Terms::parse(text).expect("terms")
+}
+
+#[test]
+fn no_list_and_no_confirmation_goes_past_the_volunteers_terms() {
+    let mut policy = in_pakistan(Terms::default());
+    assert_eq!(routine(&mut policy, "t0.example.com", at(0)), Err(Refusal::CategoryNotAllowed));
+    let asked = confirmation("t0.example.com", 1);
+    assert_eq!(policy.admit_confirmation(&asked, at(0)), Err(Refusal::CategoryNotAllowed));
+    let mut agreed = in_pakistan(terms("allow_categories = [\"REL\"]"));
+    assert!(routine(&mut agreed, "t0.example.com", at(0)).is_ok());
+    let mut control = in_pakistan(Terms::default()).for_control(true);
+    assert!(routine(&mut control, "t0.example.com", at(0)).is_ok(), "a control is an operator's own machine");
+}
+
+#[test]
+fn in_quiet_hours_and_on_a_metered_line_nothing_is_measured() {
+    // The test's clock begins at 13:40 UTC.
+    let mut policy = in_pakistan(terms("quiet_hours = [\"13:00-14:00\"]"));
+    assert_eq!(routine(&mut policy, "x.com", at(0)), Err(Refusal::QuietHours));
+    let asked = confirmation("x.com", 1);
+    assert_eq!(policy.admit_confirmation(&asked, at(0)), Err(Refusal::QuietHours));
+    assert!(routine(&mut policy, "x.com", at(20 * 60)).is_ok());
+    let mut declared = in_pakistan(terms("metered = \"yes\""));
+    assert_eq!(routine(&mut declared, "x.com", at(0)), Err(Refusal::MeteredLine));
+    let mut seen = in_pakistan(Terms::default());
+    seen.set_line(true, false);
+    assert_eq!(routine(&mut seen, "x.com", at(0)), Err(Refusal::MeteredLine));
+    let mut unworried = in_pakistan(terms("metered = \"no\""));
+    unworried.set_line(true, false);
+    assert!(routine(&mut unworried, "x.com", at(0)).is_ok());
+}
+
+#[test]
+fn a_lowered_budget_is_used_up_sooner() {
+    let mut policy = standard();
+    let allowance = policy.allowance;
+    policy.set_terms(terms("checks_per_day = 340"), allowance);
+    let done = (0..100).filter(|n| routine(&mut policy, &format!("t{n}.example.com"), at(0)).is_ok()).count();
+    assert!(done <= 87, "{done}");
+    let later =
+        (0..100).filter(|n| routine(&mut policy, &format!("t{n}.example.com"), at(3600)).is_ok()).count();
+    assert_eq!(later, 9, "an hour of 340 checks a day, less what is kept back");
+}
+
 #[test]
 fn ways_around_censorship_are_refused_until_the_volunteer_opted_in_to_each() {
     let mut policy = standard();
@@ -262,4 +319,26 @@ fn ways_around_censorship_are_refused_until_the_volunteer_opted_in_to_each() {
     assert_eq!(other, Err(Refusal::NotOptedIn), "each for itself");
     let mut control = policy.for_control(true);
     assert!(control.admit_routine(kinds[1], &targets[1], Depth::Light, at(0)).is_ok());
+}
+
+#[test]
+fn a_selfcheck_asks_a_canary_of_the_list_in_its_turn_and_nobody_else() {
+    let mut policy = standard();
+    policy.kinds.insert(CheckKind::Selfcheck);
+    assert_eq!(policy.admit_selfcheck(at(0)).err(), Some(Refusal::NotInList), "no canaries, no selfcheck");
+    let list = policy.list.as_mut().expect("a list");
+    list.targets[0].category = Category::canary();
+    list.targets[1].category = Category::canary();
+    let asked: BTreeSet<String> = (0..4)
+        .map(|minute| policy.admit_selfcheck(at(minute * 60)).expect("permitted").0.host().to_owned())
+        .collect();
+    assert_eq!(asked, ["t0.example.com", "t1.example.com"].map(String::from).into());
+    assert!(!policy.permitted_kinds().contains(&CheckKind::Selfcheck), "nobody else asks for one");
+    policy.set_line(false, true);
+    assert_eq!(policy.admit_selfcheck(at(300)).err(), Some(Refusal::VpnActive));
+    assert_eq!(
+        routine(&mut policy, "x.com", at(300)),
+        Err(Refusal::VpnActive),
+        "another line would be measured"
+    );
 }

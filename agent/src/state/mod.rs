@@ -8,6 +8,9 @@
 //! | `schedule.bin` | the schedule, as it came (protobuf `Schedule`) |
 //! | `ledger.json` | what was done so far, as far as it limits what may be done next |
 //! | `spool/` | measurements that wait for the coordinator |
+//! | `terms.toml` | the volunteer's terms, there once they were changed |
+//! | `recent.sock` | tells `status` what was measured lately, while the agent runs |
+//! | `measured.log`, `measured.old.log` | what was measured, where the volunteer's terms ask for a log |
 //! | `paused` | there while the volunteer has paused measuring |
 //! | `stop` | there while the running agent is asked to stop |
 //! | `run.lock` | held by the running agent |
@@ -17,6 +20,7 @@ mod lock;
 
 pub use lock::{LockError, RunLock};
 
+use crate::policy::{Terms, TermsError};
 use faultline_model::{CountryCode, SignedList, TaskList, Timestamp};
 use faultline_proto::agent as wire;
 use faultline_proto::convert::{list_from_wire, list_to_wire};
@@ -37,12 +41,16 @@ use std::path::{Path, PathBuf};
 const MAX_FILE_BYTES: u64 = 4 << 20;
 
 /// Everything that the agent makes in its home, but for the spool's folder.
-const FILES: [&str; 9] = [
+const FILES: [&str; 13] = [
+    "recent.sock",
+    "measured.log",
+    "measured.old.log",
     "agent.json",
     "identity.json",
     "list.bin",
     "schedule.bin",
     "ledger.json",
+    "terms.toml",
     "paused",
     "stop",
     "run.lock",
@@ -61,6 +69,9 @@ pub enum StateError {
     /// A file does not hold what the agent wrote.
     #[error("{} is damaged; leave and join again, or restore it from a copy", .0.display())]
     Damaged(PathBuf),
+    /// The volunteer's terms cannot be used.
+    #[error(transparent)]
+    Terms(TermsError),
     /// Others can read the device key.
     #[error("{} is readable by others; run: chmod 600 {}", .0.display(), .0.display())]
     KeyOpen(PathBuf),
@@ -162,6 +173,18 @@ impl Home {
         &self.dir
     }
 
+    /// Returns where the running agent tells what it measured lately.
+    #[must_use]
+    pub fn recent_socket(&self) -> PathBuf {
+        self.path("recent.sock")
+    }
+
+    /// Returns the volunteer's log, and the one before it.
+    #[must_use]
+    pub fn logs(&self) -> (PathBuf, PathBuf) {
+        (self.path("measured.log"), self.path("measured.old.log"))
+    }
+
     /// Returns the spool's directory.
     #[must_use]
     pub fn spool_dir(&self) -> PathBuf {
@@ -214,6 +237,29 @@ impl Home {
     pub fn schedule(&self) -> Option<wire::Schedule> {
         let bytes = read_bounded(&self.path("schedule.bin"), MAX_FILE_BYTES).ok()?;
         wire::Schedule::decode(bytes.as_slice()).ok()
+    }
+
+    /// Reads the volunteer's terms; without a file they are the defaults.
+    ///
+    /// # Errors
+    /// Names the key at fault.
+    pub fn terms(&self) -> Result<Terms, StateError> {
+        let path = self.path("terms.toml");
+        if !path.exists() {
+            return Ok(Terms::default());
+        }
+        let bytes = read_bounded(&path, MAX_FILE_BYTES).map_err(StateError::File)?;
+        let text =
+            String::from_utf8(bytes).map_err(|_| StateError::Terms(TermsError::Syntax("no text".into())))?;
+        Terms::parse(&text).map_err(StateError::Terms)
+    }
+
+    /// Keeps the volunteer's terms.
+    ///
+    /// # Errors
+    /// Says that they cannot be written.
+    pub fn save_terms(&self, terms: &Terms) -> Result<(), StateError> {
+        self.save("terms.toml", terms.to_toml().as_bytes())
     }
 
     /// Says whether the volunteer has paused measuring.

@@ -66,10 +66,13 @@ impl Intake {
         }
         tracing::info!(version = list.version, targets = list.targets.len(), "obeys a new signed list");
         self.note_list(&list);
+        let announced = self.agent.policy().permitted_kinds();
         self.agent.policy().set_list(list);
-        if let Some(schedule) = self.schedule.take() {
-            self.follow(schedule).await;
+        if self.agent.policy().permitted_kinds() != announced {
+            // The list's word on this country's risk changes what is permitted, and so what is announced.
+            self.agent.terms_changed.notify_one();
         }
+        self.recut().await;
     }
 
     /// Takes a schedule, as far as the held list allows it.
@@ -81,6 +84,13 @@ impl Intake {
             tracing::warn!(%error, "the schedule cannot be written; it is followed until the next restart only");
         }
         self.follow(schedule).await;
+    }
+
+    /// Cuts the schedule that is followed to changed terms.
+    pub async fn recut(&mut self) {
+        if let Some(schedule) = self.schedule.take() {
+            self.follow(schedule).await;
+        }
     }
 
     /// Hands a confirmation on, if it can be read and the held list allows it.

@@ -2,14 +2,13 @@
 
 use super::{Intake, LEAST_WAIT, MOST_WAIT, explain};
 use crate::agent::Agent;
-use faultline_model::CheckKind;
 use faultline_proto::agent as wire;
 use faultline_proto::agent::agent_service_client::AgentServiceClient;
 use faultline_proto::agent::watch_schedule_request::Message as Out;
 use faultline_proto::agent::watch_schedule_response::Message as In;
 use faultline_runtime::{Backoff, now};
-use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -36,17 +35,12 @@ const INTERVALS: std::ops::RangeInclusive<u32> = 2..=300;
 ///
 /// # Errors
 /// Never; the signature is that of every service.
-pub async fn watch(
-    channel: Channel,
-    mut intake: Intake,
-    kinds: BTreeSet<CheckKind>,
-    stop: CancellationToken,
-) -> Result<(), Infallible> {
+pub async fn watch(channel: Channel, mut intake: Intake, stop: CancellationToken) -> Result<(), Infallible> {
     intake.resume().await;
     let mut backoff = Backoff::new(LEAST_WAIT, MOST_WAIT);
     let client = AgentServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
     loop {
-        let mut stream = Stream { client: client.clone(), intake: &mut intake, kinds: &kinds, stop: &stop };
+        let mut stream = Stream { client: client.clone(), intake: &mut intake, stop: &stop };
         let begun = Instant::now();
         let ended = stream.keep().await;
         if stop.is_cancelled() {
@@ -81,7 +75,6 @@ fn note_end(agent: &Agent, ended: &Status) {
 struct Stream<'a> {
     client: AgentServiceClient<Channel>,
     intake: &'a mut Intake,
-    kinds: &'a BTreeSet<CheckKind>,
     stop: &'a CancellationToken,
 }
 
@@ -95,6 +88,7 @@ impl Stream<'_> {
     }
 
     async fn open_and_keep(&mut self) -> Result<(), Status> {
+        let agent = Arc::clone(self.intake.agent());
         let (sender, receiver) = mpsc::channel(MAX_BEATS);
         let hello = wire::WatchScheduleRequest { message: Some(Out::Hello(self.hello())) };
         sender.try_send(hello).map_err(|_| Status::internal("the stream's queue is closed"))?;
@@ -112,6 +106,11 @@ impl Stream<'_> {
                     // A stream that is closed in order says that nobody's line broke.
                     drop(sender);
                     let _ = timeout(GOODBYE, async { while let Ok(Some(_)) = inbound.message().await {} }).await;
+                    return Ok(());
+                }
+                // A new hello announces what is permitted now, and the schedule is cut to it again.
+                () = agent.terms_changed.notified() => {
+                    self.intake.recut().await;
                     return Ok(());
                 }
                 message = inbound.message() => match message? {
@@ -141,6 +140,10 @@ impl Stream<'_> {
                     tracing::info!("connected to the coordinator");
                 }
                 agent.reconnected.notify_one();
+                if let Ok(address) = welcome.seen_address.parse() {
+                    agent.own.seen_as(address);
+                }
+                agent.line.seen_in(welcome.seen_asn);
                 let seconds = welcome.beat_interval_s.clamp(*INTERVALS.start(), *INTERVALS.end());
                 return Some(Duration::from_secs(seconds.into()));
             }
@@ -154,13 +157,14 @@ impl Stream<'_> {
     fn hello(&self) -> wire::Hello {
         let agent = self.intake.agent();
         let list_version = agent.policy().list().map_or(0, |list| list.version);
+        let kinds = agent.policy().permitted_kinds();
         wire::Hello {
             list_version,
             generation: agent.status.generation(),
             agent_version: crate::VERSION.to_owned(),
-            check_kinds: self.kinds.iter().map(ToString::to_string).collect(),
+            check_kinds: kinds.iter().map(ToString::to_string).collect(),
             clock_ms: now().unix_ms(),
-            budget: agent.record.budget.class().into(),
+            budget: agent.budget().class().into(),
             paused: agent.home.is_paused(),
         }
     }

@@ -3,6 +3,7 @@
 use super::eventually;
 use faultline_agent::agent::{Agent, Setup, start};
 use faultline_agent::checks::Checks;
+use faultline_agent::scrub::Own;
 use faultline_agent::state::{AgentRecord, BudgetChoice, Home};
 use faultline_agent::uplink::{Enrolment, enrol};
 use faultline_model::{
@@ -33,6 +34,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
 use tonic::{Request, Response, Status, Streaming};
+
+/// Where this coordinator says that it sees every agent.
+pub const SEEN_ADDRESS: &str = "39.32.7.209";
 
 type Orders = mpsc::Sender<Result<wire::WatchScheduleResponse, Status>>;
 
@@ -168,6 +172,7 @@ impl Coordinator {
             targets: urls.iter().map(spec).collect(),
             landmarks: vec![],
             throughput_control: None,
+            risk: BTreeMap::new(),
         }
     }
 
@@ -227,6 +232,8 @@ pub fn entry_due_soon(target: &str, period_ms: u64) -> wire::ScheduleEntry {
 /// An agent that has joined a coordinator.
 pub struct Joined {
     pub home: Home,
+    /// What the agent knows of its own addresses.
+    pub own: Arc<Own>,
     _dir: tempfile::TempDir,
 }
 
@@ -253,7 +260,7 @@ impl Joined {
             joined_at: now(),
         };
         home.save_agent(&record, &enrolled.identity).expect("saved");
-        Self { home, _dir: dir }
+        Self { home, own: Arc::default(), _dir: dir }
     }
 
     /// Runs the agent in this process.
@@ -263,7 +270,8 @@ impl Joined {
 
     pub fn run_with_journal(&self, checks: Checks, journal: Option<std::path::PathBuf>) -> Running {
         let (record, identity) = self.home.agent().expect("a record");
-        let agent = Arc::new(Agent::open(self.home.clone(), record, &checks).expect("opened"));
+        let agent = Agent::open(self.home.clone(), record, &checks).expect("opened");
+        let agent = Arc::new(agent.knowing(Arc::clone(&self.own)));
         let mut supervisor = Supervisor::new();
         let stop = supervisor.stop_token();
         start(&agent, checks, Setup { identity, journal }, &mut supervisor).expect("started");
@@ -325,7 +333,13 @@ impl AgentService for Service {
     ) -> Result<Response<Self::WatchScheduleStream>, Status> {
         let mut inbound = request.into_inner();
         let (sender, receiver) = mpsc::channel(1000);
-        let welcome = wire::Welcome { beat_interval_s: 2, clock_ms: now().unix_ms(), country: "PK".into() };
+        let welcome = wire::Welcome {
+            beat_interval_s: 2,
+            clock_ms: now().unix_ms(),
+            country: "PK".into(),
+            seen_address: SEEN_ADDRESS.into(),
+            seen_asn: 23674,
+        };
         let welcome = wire::WatchScheduleResponse { message: Some(ToAgent::Welcome(welcome)) };
         sender.try_send(Ok(welcome)).expect("room");
         let seen = Arc::clone(&self.seen);

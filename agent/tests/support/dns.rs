@@ -1,12 +1,12 @@
 //! A DNS server whose answers a test chooses.
 
 use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA};
-use hickory_proto::rr::{RData, Record, RecordType};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 
 /// What a name gives.
@@ -23,6 +23,10 @@ pub enum Answer {
     Rebinding(IpAddr, IpAddr),
     /// The first query for it is lost.
     LostOnce(IpAddr),
+    /// A forged answer wins the race over UDP; the true one comes behind it, and a stranger's reply behind that.
+    Raced(IpAddr, IpAddr),
+    /// Leads through these names and ends without an address.
+    Aliases(Vec<String>),
 }
 
 /// Names and their answers; others do not exist.
@@ -71,6 +75,13 @@ impl Zone {
             Answer::OverTcp(addresses) if !is_udp => add(&addresses),
             Answer::OverTcp(_) => reply.metadata.truncation = true,
             Answer::Rebinding(first, later) => add(&[if times == 1 { first } else { later }]),
+            Answer::Raced(forged, truth) => add(&[if is_udp { forged } else { truth }]),
+            Answer::Aliases(names) => {
+                for name in names {
+                    let alias = RData::CNAME(CNAME(Name::from_ascii(name).expect("a name")));
+                    reply.add_answer(Record::from_rdata(question.name.clone(), 60, alias));
+                }
+            }
             Answer::LostOnce(_) if times == 1 => return None,
             Answer::LostOnce(address) => add(&[address]),
             Answer::Code(code) => reply.metadata.response_code = code,
@@ -78,6 +89,20 @@ impl Zone {
             Answer::Silence => return None,
         }
         Some(reply.to_vec().expect("a message"))
+    }
+
+    /// Returns what comes behind the first reply over UDP.
+    fn behind(&self, bytes: &[u8]) -> Vec<Vec<u8>> {
+        let query = Message::from_vec(bytes).expect("a query");
+        let name = query.queries.first().expect("a question").name.to_ascii();
+        let answer = self.names.lock().expect("no panic").get(&name).cloned();
+        if !matches!(answer, Some(Answer::Raced(..))) {
+            return vec![];
+        }
+        let truth = self.reply(bytes, false).expect("a reply");
+        let mut foreign = truth.clone();
+        foreign[0] ^= 0xff;
+        vec![truth, foreign]
     }
 
     /// Serves the zone on both sockets until the test ends.
@@ -89,19 +114,31 @@ impl Zone {
                 if let Some(reply) = zone.reply(&buffer[..size], true) {
                     let _ = udp.send_to(&reply, peer).await;
                 }
+                for reply in zone.behind(&buffer[..size]) {
+                    let _ = udp.send_to(&reply, peer).await;
+                }
             }
         });
         let zone = self.clone();
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = tcp.accept().await {
-                let mut length = [0; 2];
-                stream.read_exact(&mut length).await.expect("a length");
-                let mut query = vec![0; usize::from(u16::from_be_bytes(length))];
-                stream.read_exact(&mut query).await.expect("a query");
-                let reply = zone.reply(&query, false).unwrap_or_default();
-                let length = u16::try_from(reply.len()).expect("short").to_be_bytes();
-                stream.write_all(&[&length[..], &reply].concat()).await.expect("sent");
+                zone.answer_stream(&mut stream).await;
             }
         });
+    }
+
+    /// Answers one query on a stream.
+    pub async fn answer_stream<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: &mut S) {
+        let mut length = [0; 2];
+        if stream.read_exact(&mut length).await.is_err() {
+            return;
+        }
+        let mut query = vec![0; usize::from(u16::from_be_bytes(length))];
+        stream.read_exact(&mut query).await.expect("a query");
+        let reply = self.reply(&query, false).unwrap_or_default();
+        let length = u16::try_from(reply.len()).expect("short").to_be_bytes();
+        stream.write_all(&[&length[..], &reply].concat()).await.expect("sent");
+        let _ = stream.flush().await;
+        let _ = stream.read(&mut [0; 16]).await;
     }
 }

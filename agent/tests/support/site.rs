@@ -20,6 +20,8 @@ pub enum Certificate {
     Good,
     Expired,
     SelfSigned,
+    /// Good, with as much behind it as a large site's chain has.
+    Long,
     /// Good, with a megabyte of others behind it.
     Endless,
 }
@@ -35,8 +37,12 @@ pub enum Behaviour {
     Http2(usize),
     /// Answers DNS over HTTPS from a zone.
     Doh(Zone),
+    /// Answers DNS over TLS from a zone.
+    Dot(Zone),
     /// Resets the connection once the first bytes have come.
     Reset,
+    /// Resets the connection if the first bytes hold this name, as a filter on the way does; else shows a page.
+    ResetName(String),
     /// Closes the connection once the first bytes have come.
     Close,
     /// Lets the hello wait so long, then shows a page.
@@ -90,7 +96,11 @@ impl SiteAuthority {
             _ => params.signed_by(&key, &self.issuer),
         };
         let certificate = certificate.expect("a certificate").der().clone();
-        let length = if matches!(kind, Certificate::Endless) { 1_000_000 / certificate.len() } else { 1 };
+        let length = match kind {
+            Certificate::Endless => 1_000_000 / certificate.len(),
+            Certificate::Long => 4_000 / certificate.len(),
+            _ => 1,
+        };
         let chain = vec![certificate; length];
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -131,6 +141,31 @@ async fn visit(mut stream: TcpStream, tls: Option<Arc<ServerConfig>>, mut behavi
         Behaviour::Reset => {
             let _ = stream.read(&mut [0; 64]).await;
             stream.set_zero_linger().expect("linger");
+        }
+        Behaviour::ResetName(name) => {
+            let mut bytes = vec![0; 4096];
+            let mut seen = 0;
+            // The hello, or the request, may come in pieces.
+            while seen < 5
+                || bytes[0] == 0x16 && seen < 5 + usize::from(u16::from_be_bytes([bytes[3], bytes[4]]))
+            {
+                match stream.peek(&mut bytes).await {
+                    Ok(size) if size > 0 => seen = size,
+                    _ => return,
+                }
+            }
+            if bytes[..seen].windows(name.len()).any(|window| window == name.as_bytes()) {
+                stream.set_zero_linger().expect("linger");
+                return;
+            }
+            match tls {
+                Some(config) => {
+                    if let Ok(stream) = TlsAcceptor::from(config).accept(stream).await {
+                        answer(stream, page("ok")).await;
+                    }
+                }
+                None => answer(stream, page("ok")).await,
+            }
         }
         Behaviour::Close => {
             // Everything is read, so that closing sends an end and no reset.
@@ -178,6 +213,7 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(mut stream: 
             let _ = stream.write_all(&[head.as_bytes(), &reply].concat()).await;
             let _ = stream.read(&mut [0; 1024]).await;
         }
+        Behaviour::Dot(zone) => zone.answer_stream(&mut stream).await,
         Behaviour::Http2(size) => {
             let service = hyper::service::service_fn(move |_| async move {
                 let body = format!("<title>two</title>{}", "x".repeat(size));

@@ -2,7 +2,7 @@
 
 use super::dns::Zone;
 use super::site::{Behaviour, Certificate, SiteAuthority, Visits, serve};
-use faultline_agent::checks::{Check, Job, Outcome, WebCheck};
+use faultline_agent::checks::{Check, Diagnosis, Job, Outcome, WebCheck};
 use faultline_agent::net::{AddressPolicy, Deadlines, Net, Roots};
 use faultline_model::{Depth, ResolverSpec, Target};
 use std::net::SocketAddr;
@@ -13,6 +13,7 @@ pub const SITE: &str = "127.0.0.2";
 const PUBLIC_DOH: &str = "127.0.0.3";
 const PUBLIC_DNS: &str = "127.0.0.4";
 const SYSTEM_DNS: &str = "127.0.0.5";
+const PROVIDER_DNS: &str = "127.0.0.8";
 
 /// A small internet.
 pub struct World {
@@ -20,10 +21,13 @@ pub struct World {
     pub system: Zone,
     /// What the public resolver says.
     pub public: Zone,
+    /// What the provider's own resolver says.
+    pub provider: Zone,
     pub authority: SiteAuthority,
     http_port: u16,
     https_port: u16,
     dns_port: u16,
+    dot_port: u16,
 }
 
 impl World {
@@ -34,21 +38,31 @@ impl World {
             let listener = TcpListener::bind((address, 0)).await.expect("bound");
             listener.local_addr().expect("an address").port()
         };
-        let (http_port, https_port, dns_port) = (free(SITE).await, free(SITE).await, free(PUBLIC_DNS).await);
+        let (http_port, https_port) = (free(SITE).await, free(SITE).await);
+        let (dns_port, dot_port) = (free(PUBLIC_DNS).await, free(PUBLIC_DNS).await);
         let world = Self {
             system: Zone::default(),
             public: Zone::default(),
+            provider: Zone::default(),
             authority: SiteAuthority::new(),
             http_port,
             https_port,
             dns_port,
+            dot_port,
         };
-        for (address, zone) in [(SYSTEM_DNS, &world.system), (PUBLIC_DNS, &world.public)] {
+        let zones =
+            [(SYSTEM_DNS, &world.system), (PUBLIC_DNS, &world.public), (PROVIDER_DNS, &world.provider)];
+        for (address, zone) in zones {
             let udp = UdpSocket::bind((address, dns_port)).await.expect("bound");
             let tcp = TcpListener::bind((address, dns_port)).await.expect("bound");
             zone.serve(udp, tcp);
         }
-        world.https(PUBLIC_DOH, "dns.test", Behaviour::Doh(world.public.clone())).await;
+        // Public resolvers cost what they cost in the field.
+        let doh = Behaviour::Doh(world.public.clone());
+        world.https_with(PUBLIC_DOH, "dns.test", Certificate::Long, doh).await;
+        let config = world.authority.config("dns.test", Certificate::Long, b"dot");
+        let listener = TcpListener::bind((PUBLIC_DNS, dot_port)).await.expect("bound");
+        serve(listener, Some(config), Behaviour::Dot(world.public.clone()));
         world
     }
 
@@ -87,6 +101,7 @@ impl World {
     pub fn name(&self, name: &str, address: &str) {
         self.system.point(name, address);
         self.public.point(name, address);
+        self.provider.point(name, address);
     }
 
     pub fn net(&self) -> Arc<Net> {
@@ -95,12 +110,20 @@ impl World {
 
     /// The network with deadlines that a test of silence can wait for.
     pub fn net_with(&self, deadlines: Deadlines) -> Arc<Net> {
-        let ports = [(80, self.http_port), (443, self.https_port), (53, self.dns_port)];
+        self.net_also(deadlines, &[])
+    }
+
+    /// The same with further ports, each asked for and real.
+    pub fn net_also(&self, deadlines: Deadlines, more: &[(u16, u16)]) -> Arc<Net> {
+        let mut ports =
+            vec![(80, self.http_port), (443, self.https_port), (53, self.dns_port), (853, self.dot_port)];
+        ports.extend(more);
         let roots = Roots::Only(vec![self.authority.root()]);
         let resolver = SocketAddr::new(SYSTEM_DNS.parse().expect("an address"), 53);
         let policy = AddressPolicy::for_test_network(&ports);
         let net = Net::with_policy(&roots, policy, vec![resolver]).expect("a network");
-        Arc::new(net.with_deadlines(deadlines))
+        let provider = SocketAddr::new(PROVIDER_DNS.parse().expect("an address"), 53);
+        Arc::new(net.with_deadlines(deadlines).with_provider_resolver(provider))
     }
 
     pub fn resolver(&self) -> ResolverSpec {
@@ -110,7 +133,7 @@ impl World {
             udp: at(PUBLIC_DNS, 53),
             doh_url: "https://dns.test/dns-query".into(),
             doh_address: at(PUBLIC_DOH, 443),
-            dot: None,
+            dot: Some(at(PUBLIC_DNS, 853)),
         }
     }
 
@@ -121,7 +144,13 @@ impl World {
 
     pub async fn check_with(&self, url: &str, depth: Depth, deadlines: Deadlines) -> Outcome {
         let target = Target::new(url).expect("a target");
-        let job = Job { target, depth, resolver: Some(self.resolver()), control: None };
+        let job = Job {
+            target,
+            depth,
+            resolver: Some(self.resolver()),
+            control: None,
+            diagnosis: Diagnosis::default(),
+        };
         WebCheck::new(self.net_with(deadlines)).run(job).await.expect("it ran")
     }
 }

@@ -3,11 +3,14 @@
 mod agents;
 mod baseline;
 mod country;
+mod export;
 mod import;
 mod incidents;
 mod init;
 mod invite;
+pub(crate) mod judge;
 mod list;
+mod readiness;
 mod replay;
 mod status;
 mod watch;
@@ -34,6 +37,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Baseline => baseline::run(&home).await,
         Command::Import(arguments) => import::run(&home, arguments).await,
         Command::Replay(arguments) => replay::run(&arguments),
+        Command::Readiness(arguments) => readiness::run(&arguments),
+        Command::Judge(arguments) => judge::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
     }
 }
 

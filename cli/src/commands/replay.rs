@@ -131,7 +131,7 @@ fn write<T: Serialize>(out: &Path, output: &T) -> Result<()> {
 }
 
 /// Finds a file in its plain or gzipped form.
-fn find(dir: &Path, name: &str) -> Result<Option<PathBuf>, Trouble> {
+pub(super) fn find(dir: &Path, name: &str) -> Result<Option<PathBuf>, Trouble> {
     if !dir.is_dir() {
         return Err(Trouble::new(Exit::Data, format!("{} is no folder", dir.display())));
     }
@@ -139,7 +139,7 @@ fn find(dir: &Path, name: &str) -> Result<Option<PathBuf>, Trouble> {
     Ok(paths.into_iter().find(|path| path.is_file()))
 }
 
-fn read_topology(dir: &Path) -> Result<Topology, Trouble> {
+pub(super) fn read_topology(dir: &Path) -> Result<Topology, Trouble> {
     let path = find(dir, "topology.json")?.ok_or_else(|| {
         Trouble::new(Exit::Data, format!("{} has no topology.json", dir.display()))
             .hint("it says which networks, agents and targets there are; see docs/researcher.md")

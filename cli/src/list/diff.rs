@@ -133,6 +133,18 @@ fn settings(held: &TaskList, new: &TaskList) -> Vec<String> {
         };
         lines.push(format!("throughput_control: {} -> {}", name(held), name(new)));
     }
+    if held.risk != new.risk {
+        let tiers = |list: &TaskList| match list.risk.len() {
+            0 => "none".to_owned(),
+            _ => list
+                .risk
+                .iter()
+                .map(|(code, tier)| format!("{code} {tier:?}").to_lowercase())
+                .collect::<Vec<_>>()
+                .join(", "),
+        };
+        lines.push(format!("risk: {} -> {}", tiers(held), tiers(new)));
+    }
     lines
 }
 

@@ -1,7 +1,9 @@
 //! A list before it has a version and a signature.
 
 use super::Fault;
-use faultline_model::{Landmark, Limits, ResolverSpec, ServiceId, Target, TargetSpec, TaskList, Timestamp};
+use faultline_model::{
+    CountryCode, Landmark, Limits, ResolverSpec, RiskTier, ServiceId, Target, TargetSpec, TaskList, Timestamp,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -22,6 +24,8 @@ pub(crate) struct Settings {
     pub landmarks: Vec<Landmark>,
     /// What downloads are compared with.
     pub throughput_control: Option<Target>,
+    /// How dangerous measuring is, by country.
+    pub risk: BTreeMap<CountryCode, RiskTier>,
 }
 
 impl Settings {
@@ -34,6 +38,7 @@ impl Settings {
             resolvers: Vec::new(),
             landmarks: Vec::new(),
             throughput_control: None,
+            risk: BTreeMap::new(),
         }
     }
 }
@@ -125,6 +130,7 @@ impl Draft {
             targets: self.entries.into_iter().map(|entry| entry.spec).collect(),
             landmarks: settings.landmarks,
             throughput_control: settings.throughput_control,
+            risk: settings.risk,
         }
     }
 }

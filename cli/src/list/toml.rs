@@ -3,10 +3,11 @@
 use super::draft::{Draft, Entry, Settings};
 use super::{Fault, line_of};
 use faultline_model::{
-    Asn, Category, CheckKind, CountryCode, Landmark, Limits, ResolverSpec, Role, ServiceId, Target,
+    Asn, Category, CheckKind, CountryCode, Landmark, Limits, ResolverSpec, RiskTier, Role, ServiceId, Target,
     TargetSpec,
 };
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
 use toml::Spanned;
@@ -26,6 +27,8 @@ struct File {
     confirmations_per_target: Option<Spanned<u32>>,
     #[serde(default)]
     throughput_control: Option<Spanned<String>>,
+    #[serde(default)]
+    risk: BTreeMap<Spanned<String>, Spanned<String>>,
     #[serde(default)]
     resolver: Vec<Resolver>,
     #[serde(default)]
@@ -49,6 +52,8 @@ struct Resolver {
     udp: Spanned<String>,
     doh_url: Spanned<String>,
     doh_address: Spanned<String>,
+    #[serde(default)]
+    dot: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -169,7 +174,26 @@ fn read_settings(reader: &mut Reader<'_>, file: &File) -> Settings {
             });
             reader.keep(url.span(), "throughput_control", target)
         });
-    Settings { valid_days, limits, resolvers, landmarks, throughput_control, ..plain }
+    let risk = file.risk.iter().filter_map(|(country, tier)| read_risk(reader, country, tier)).collect();
+    Settings { valid_days, limits, resolvers, landmarks, throughput_control, risk, ..plain }
+}
+
+/// Reads how dangerous measuring is in a country, in the words of its profile.
+fn read_risk(
+    reader: &mut Reader<'_>,
+    country: &Spanned<String>,
+    tier: &Spanned<String>,
+) -> Option<(CountryCode, RiskTier)> {
+    let code = reader.keep(country.span(), "risk", country.get_ref().parse::<CountryCode>());
+    let tier = match tier.get_ref().as_str() {
+        "high" => Some(RiskTier::High),
+        "standard" => Some(RiskTier::Standard),
+        other => {
+            reader.fault(tier.span(), "risk", format!("{other:?}; use \"high\" or \"standard\""));
+            None
+        }
+    };
+    code.zip(tier)
 }
 
 /// Reads what is run against a target; `web` where nothing is said.
@@ -203,12 +227,16 @@ fn read_resolver(reader: &mut Reader<'_>, resolver: &Resolver) -> Option<Resolve
     if !is_good {
         reader.fault(resolver.doh_url.span(), "resolver.doh_url", format!("{doh_url:?} is no https URL"));
     }
+    let dot = match &resolver.dot {
+        Some(text) => Some(read_address(reader, "resolver.dot", text)?),
+        None => None,
+    };
     Some(ResolverSpec {
         name: resolver.name.get_ref().clone(),
         udp: udp?,
         doh_url: doh_url.clone(),
         doh_address: doh_address?,
-        dot: None,
+        dot,
     })
 }
 
@@ -346,6 +374,18 @@ asn = 23674
         assert!(said.contains("a.toml:9: service.target.checks: unknown check \"scan\""), "{said}");
         assert!(said.contains("\"web\" stands there twice"), "{said}");
         assert!(said.contains("a.toml:2: throughput_control: use an https URL"), "{said}");
+    }
+
+    #[test]
+    fn a_countrys_risk_is_read_from_its_code_and_tier() {
+        let text = "name = \"x\"\nrisk.PK = \"high\"\nrisk.DE = \"standard\"\n[[service]]\nid = \"f\"\n\
+                    name = \"F\"\ncategory = \"GRP\"\n[[service.target]]\nurl = \"https://a.org/\"\n";
+        let list = parse("a.toml", text).expect("a good list");
+        let list = list.into_list(1, faultline_model::Timestamp::from_unix_ms(0));
+        let of = |code: &str| list.risk.get(&code.parse().expect("a code")).copied();
+        assert_eq!((of("PK"), of("DE"), of("IN")), (Some(RiskTier::High), Some(RiskTier::Standard), None));
+        let said = faults(&text.replace("risk.PK", "risk.Pakistan").replace("standard", "low"));
+        assert!(said.contains("a.toml:2: risk: ") && said.contains("a.toml:3: risk: \"low\""), "{said}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What people see: plain tables, the matrix of providers and services, and incidents.
 
 mod incident;
+pub(crate) mod judged;
 mod matrix;
 mod table;
 

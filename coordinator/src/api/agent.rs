@@ -4,7 +4,7 @@
 //! it wrote before. Nothing is queued for an agent that does not read except its bounded mailbox of confirmations.
 
 use super::ApiError;
-use super::peer;
+use super::peer::{self, Caller};
 use crate::coordinator::Coordinator;
 use crate::enrolment;
 use crate::fleet::{Greeting, Line};
@@ -62,7 +62,7 @@ impl wire::agent_service_server::AgentService for Agents {
         else {
             return Err(ApiError::Invalid("the first message of the stream must be a hello".into()).into());
         };
-        let stream = AgentStream::open(Arc::clone(&self.0), &agent, caller.network, hello, inbound)?;
+        let stream = AgentStream::open(Arc::clone(&self.0), &agent, &caller, hello, inbound)?;
         let messages = stream::unfold(stream, |mut stream| async move {
             let message = stream.next().await?;
             Some((message, stream))
@@ -98,11 +98,11 @@ impl AgentStream {
     fn open(
         coordinator: Arc<Coordinator>,
         agent: &AgentRecord,
-        network: Option<Asn>,
+        caller: &Caller,
         hello: wire::Hello,
         inbound: Streaming<wire::WatchScheduleRequest>,
     ) -> Result<Self, ApiError> {
-        let at = now();
+        let (at, network) = (now(), caller.network);
         let clock_offset_ms = hello.clock_ms.saturating_sub(at.unix_ms());
         let greeting = Greeting {
             agent_version: enrolment::short_text("agent_version", hello.agent_version)?,
@@ -123,6 +123,8 @@ impl AgentStream {
             beat_interval_s: u32::try_from(beat.as_secs()).unwrap_or(u32::MAX),
             clock_ms: at.unix_ms(),
             country: if agent.control { String::new() } else { agent.country.to_string() },
+            seen_address: caller.address.map(|address| address.0.to_string()).unwrap_or_default(),
+            seen_asn: network.map_or(0, Asn::get),
         };
         let presence = Present {
             asn: network.or(agent.asn),

@@ -2,11 +2,12 @@
 //!
 //! tonic's own listener has no handshake deadline and no cap: silent peers would hold descriptors for ever. Here at most
 //! 512 handshakes are pending, each for at most five seconds; further connections wait in the kernel's backlog. No
-//! error of `accept` ends the loop. The peer's address lives from `accept` to the look-up of its network and no longer;
-//! it is never logged.
+//! error of `accept` ends the loop. The peer's address is looked up to its network at once; beyond that it lives in memory
+//! as long as its connection, to be told to the peer itself, which scrubs it from what it measures. It is never logged.
 
 use super::peer::Caller;
 use crate::networks::Networks;
+use faultline_runtime::Sensitive;
 use faultline_runtime::tls::peer_identity;
 use rustls::ServerConfig;
 use std::io;
@@ -82,21 +83,22 @@ impl DoorPost {
                 () = self.stop.cancelled() => break,
                 accepted = self.listener.accept() => accepted,
             };
-            let (socket, network) = match accepted {
-                // The address ends here.
-                Ok((socket, address)) => (socket, look_up(self.networks.as_deref(), address.ip())),
+            let (socket, address) = match accepted {
+                Ok((socket, address)) => (socket, address.ip().to_canonical()),
                 Err(error) => {
                     tracing::warn!(kind = ?error.kind(), "accepting a connection failed");
                     tokio::time::sleep(PAUSE_AFTER_ERROR).await;
                     continue;
                 }
             };
+            let network = look_up(self.networks.as_deref(), address);
+            let address = Some(Sensitive(address));
             let (acceptor, accepted) = (acceptor.clone(), self.accepted.clone());
             handshakes.spawn(async move {
                 let _permit = permit;
                 let greeted = tokio::time::timeout(HANDSHAKE_DEADLINE, greet(acceptor, socket)).await;
                 if let Ok(Some((stream, identity))) = greeted {
-                    let caller = Caller { identity, network };
+                    let caller = Caller { identity, network, address };
                     // The other end is gone only while the program stops.
                     let _ = accepted.send(Ok(DoorStream { stream, caller })).await;
                 }
@@ -107,7 +109,7 @@ impl DoorPost {
 }
 
 fn look_up(networks: Option<&Networks>, address: IpAddr) -> Option<faultline_model::Asn> {
-    networks.and_then(|networks| networks.find(address.to_canonical()))
+    networks.and_then(|networks| networks.find(address))
 }
 
 type Greeted = (TlsStream<TcpStream>, Option<faultline_runtime::tls::PeerIdentity>);

@@ -4,14 +4,17 @@ use super::ApiError;
 use crate::coordinator::Coordinator;
 use crate::store::AgentRecord;
 use faultline_model::{AgentId, Asn};
+use faultline_runtime::Sensitive;
 use faultline_runtime::tls::{PeerIdentity, PeerRole};
+use std::net::IpAddr;
 use tonic::{Request, Status};
 
-/// What is known of a connection. Never an address: only the network that it was looked up to.
+/// What is known of a connection. Its address is told to the peer itself and to nobody else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Caller {
     pub(crate) identity: Option<PeerIdentity>,
     pub(crate) network: Option<Asn>,
+    pub(crate) address: Option<Sensitive<IpAddr>>,
 }
 
 /// Returns the caller of a request.

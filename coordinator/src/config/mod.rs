@@ -1,6 +1,9 @@
 //! Configuration: flags over a TOML file over defaults, read once at start into values that cannot be wrong.
 
+mod fingerprints;
+
 use crate::networks::{Networks, NetworksError};
+use faultline_analysis::judge::Fingerprints;
 use faultline_model::{Baseline, CountryProfile};
 use faultline_runtime::LogFormat;
 use serde::Deserialize;
@@ -63,6 +66,8 @@ pub struct RawSettings {
     pub networks: Option<PathBuf>,
     /// Recorded ordinary days.
     pub baseline: Option<PathBuf>,
+    /// The folder with fingerprints of block pages and forged answers.
+    pub fingerprints: Option<PathBuf>,
     /// Days that raw rows are kept.
     pub retention_days: Option<u32>,
     /// How log lines look.
@@ -91,6 +96,7 @@ impl RawSettings {
             profiles: longer(self.profiles, file.profiles),
             networks: self.networks.or(file.networks),
             baseline: self.baseline.or(file.baseline),
+            fingerprints: self.fingerprints.or(file.fingerprints),
             retention_days: self.retention_days.or(file.retention_days),
             log_format: self.log_format.or(file.log_format),
         }
@@ -114,6 +120,8 @@ pub struct Settings {
     pub(crate) networks: Option<Networks>,
     /// Recorded ordinary days.
     pub baseline: Baseline,
+    /// By what block pages and forged answers are known.
+    pub fingerprints: Fingerprints,
     /// How long raw rows are kept.
     pub retention: Duration,
     /// How log lines look.
@@ -182,6 +190,12 @@ impl Settings {
                 .transpose()
                 .map_err(ConfigError::Networks)?,
             baseline: raw.baseline.as_deref().map(read_baseline).transpose()?.unwrap_or_default(),
+            fingerprints: raw
+                .fingerprints
+                .as_deref()
+                .map(fingerprints::read)
+                .transpose()?
+                .unwrap_or_else(Fingerprints::built_in),
             retention: Duration::from_secs(u64::from(retention_days) * 86_400),
             log_format,
         })
@@ -240,6 +254,7 @@ mod tests {
             "profiles",
             "networks",
             "baseline",
+            "fingerprints",
             "retention_days",
             "log_format",
         ] {
@@ -261,6 +276,7 @@ mod tests {
             ("advertise = [\"no port\"]", "advertise"),
             ("log_format = \"xml\"", "log_format"),
             ("profiles = [\"/nonexistent\"]", "profiles"),
+            ("fingerprints = \"/nonexistent\"", "fingerprints"),
         ] {
             std::fs::write(&path, text).expect("written");
             let error = RawSettings::read(&path).and_then(Settings::new).expect_err(text);

@@ -6,7 +6,7 @@
 use crate::api::ApiError;
 use crate::coordinator::Coordinator;
 use crate::store::{AppendOutcome, ImportedRecord};
-use faultline_model::{AgentId, Asn, Category, MeasurementId, Record, Target, Timestamp, Why};
+use faultline_model::{AgentId, Asn, Category, CheckKind, MeasurementId, Record, Target, Timestamp, Why};
 use faultline_proto::{agent, operator as wire};
 use faultline_runtime::now;
 use std::time::Duration;
@@ -86,6 +86,7 @@ fn check(message: wire::ImportedMeasurement, now: Timestamp) -> Result<Record, S
         category: Category::new(&message.category)?,
         started_at,
         received_at,
+        check: CheckKind::Web,
         class: message.failure.parse()?,
         control_ok: message.control_ok,
         why: Why::Routine,

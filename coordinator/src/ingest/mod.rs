@@ -5,6 +5,7 @@
 //! up; else the one that the agent was enrolled from; without either it is kept and weighs nothing.
 
 mod import;
+mod paths;
 
 pub(crate) use import::import;
 
@@ -90,7 +91,8 @@ impl Desk<'_> {
         message: wire::Measurement,
         tokens: &mut BTreeSet<TaskToken>,
     ) -> Result<NewMeasurement, String> {
-        let measurement = measurement_from_wire(message).map_err(|e| e.to_string())?;
+        let mut measurement = measurement_from_wire(message).map_err(|e| e.to_string())?;
+        paths::name_networks(&mut measurement, self.coordinator.networks.as_deref());
         let lists = &self.coordinator.lists;
         let (version, check, target) = (measurement.list_version, measurement.check, &measurement.target);
         let is_landmark = self.agent.control && lists.allows_landmark(version, check, target);

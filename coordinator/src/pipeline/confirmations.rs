@@ -8,8 +8,8 @@ use crate::api::CONFIRMATION_VALID_MS;
 use crate::coordinator::Coordinator;
 use crate::fleet::Candidate;
 use crate::planning::{Group, day_budget};
-use faultline_analysis::detect::{Ask, Who};
-use faultline_model::{AgentId, CheckKind, CountryCode, Depth, Target, Task, TaskToken, Timestamp};
+use faultline_analysis::detect::{Ask, AskReason, Who};
+use faultline_model::{AgentId, CheckKind, CountryCode, Depth, RiskTier, Target, Task, TaskToken, Timestamp};
 use faultline_runtime::random_bytes;
 use rand::seq::SliceRandom;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -21,6 +21,9 @@ const LAPSES_AFTER: Duration = Duration::from_secs(300);
 const TARGET_WINDOW: Duration = Duration::from_secs(300);
 const INCIDENT_WINDOW: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
+/// Diagnoses of one target in one family over a day, as long as most incidents last: each shows the filter a volunteer
+/// who tries ways around it.
+const DIAGNOSES: usize = 2;
 /// A family with fewer agents is asked whole.
 const SMALL_FAMILY: usize = 4;
 
@@ -36,6 +39,8 @@ struct Asked {
     /// Per agent, oldest first, over a day.
     history: BTreeMap<AgentId, VecDeque<(Timestamp, Target)>>,
     last_round: BTreeMap<(Target, Group), BTreeSet<AgentId>>,
+    /// When diagnoses were asked for.
+    diagnoses: BTreeMap<(Target, Group), Vec<Timestamp>>,
 }
 
 #[derive(Debug)]
@@ -59,6 +64,30 @@ impl Confirmations {
     /// Notes that a token was answered: a second answer is none.
     pub(crate) fn answer(&self, token: &TaskToken) {
         self.asked().outstanding.remove(token);
+    }
+
+    /// Chooses who diagnoses: never more than a few for each target and family.
+    fn choose_for_diagnosis(
+        &self,
+        pool: &Pool<'_>,
+        group: Group,
+        now: Timestamp,
+    ) -> Vec<(AgentId, TaskToken)> {
+        let key = (pool.ask.target.clone(), group);
+        let given = {
+            let mut asked = self.asked();
+            asked.diagnoses.retain(|_, moments| {
+                moments.retain(|at| now.since(*at) < DAY);
+                !moments.is_empty()
+            });
+            asked.diagnoses.get(&key).map_or(0, Vec::len)
+        };
+        let ask = Ask { count: DIAGNOSES.saturating_sub(given), ..pool.ask.clone() };
+        let chosen = if ask.count == 0 { vec![] } else { self.choose(&ask, pool, now) };
+        if !chosen.is_empty() {
+            self.asked().diagnoses.entry(key).or_default().extend(chosen.iter().map(|_| now));
+        }
+        chosen
     }
 
     /// Chooses whom to ask and makes the tokens.
@@ -177,8 +206,7 @@ impl Pool<'_> {
 /// Hands out what a detector asks for. Fewer than asked for is no error: it asks again.
 pub(super) fn hand_out(coordinator: &Coordinator, country: CountryCode, ask: &Ask, now: Timestamp) {
     let Some(kept) = coordinator.lists.newest() else { return };
-    // Detection works on `web` evidence, so that is what it asks for.
-    let check = CheckKind::Web;
+    let check = ask.check;
     let is_landmark = ask.who == Who::Controls && kept.list.allows_landmark(check, &ask.target);
     if !is_landmark && !kept.list.allows(check, &ask.target) {
         return;
@@ -201,6 +229,31 @@ pub(super) fn hand_out(coordinator: &Coordinator, country: CountryCode, ask: &As
         }
     }
     tracing::debug!(reason = ?ask.reason, wanted = ask.count, sent, "confirmations handed out");
+}
+
+/// Asks a few agents which thing is blocked, where an open incident is looked after. Not where measuring is dangerous: the
+/// retries are more conspicuous than what they explain. Agents there refuse on their own account too.
+pub(super) fn hand_out_diagnoses(coordinator: &Coordinator, country: CountryCode, ask: &Ask, now: Timestamp) {
+    let (AskReason::FollowUp, Who::Family(asn)) = (ask.reason, &ask.who) else { return };
+    let Some(kept) = coordinator.lists.newest() else { return };
+    let check = CheckKind::Diagnose;
+    let is_dangerous = coordinator.countries.profile(country).risk_tier == Some(RiskTier::High);
+    if ask.check != CheckKind::Web || is_dangerous || !kept.list.allows(check, &ask.target) {
+        return;
+    }
+    let candidates = coordinator.fleet.candidates(&coordinator.countries, (check, kept.list.version), now);
+    let per_target = usize::try_from(kept.list.limits.confirmations_per_target).unwrap_or(0);
+    let pool = Pool { ask, country, candidates: &candidates, per_target };
+    let group = Group::Family(country, *asn);
+    for (agent, token) in coordinator.confirmations.choose_for_diagnosis(&pool, group, now) {
+        let task = Task { check, target: ask.target.clone(), depth: Depth::Light, token: token.clone() };
+        if coordinator.fleet.send(&agent, task) {
+            coordinator.counters.confirmations_sent.add();
+        } else {
+            coordinator.confirmations.answer(&token);
+            coordinator.counters.confirmations_refused.add();
+        }
+    }
 }
 
 #[cfg(test)]

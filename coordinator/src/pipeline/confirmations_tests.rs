@@ -2,8 +2,7 @@
 
 use super::*;
 use crate::store::Budget;
-use faultline_analysis::detect::AskReason;
-use faultline_model::Asn;
+use faultline_model::{Asn, CheckKind};
 
 fn family() -> Asn {
     Asn::new(23674).expect("valid")
@@ -28,7 +27,7 @@ fn target(number: usize) -> Target {
 
 fn ask(target: Target, count: usize) -> Ask {
     let (who, reason) = (Who::Family(family()), AskReason::Suspicion);
-    Ask { target, who, count, reason, exclude: BTreeSet::new() }
+    Ask { target, check: CheckKind::Web, who, count, reason, exclude: BTreeSet::new() }
 }
 
 fn at(seconds: i64) -> Timestamp {
@@ -112,4 +111,19 @@ fn a_token_counts_for_its_agent_and_target_once_and_lapses() {
     let [(_, token)] = confirmations.choose(&request, &pool, at(20)).try_into().expect("one");
     round(&confirmations, &ask(target(5), 0), &[], at(20 + 301));
     assert!(!confirmations.is_expected(&token, &agent, &target(0)), "lapsed");
+}
+
+#[test]
+fn two_agents_of_a_family_diagnose_a_target_in_a_day_and_no_more() {
+    let (confirmations, ten) = (Confirmations::default(), members(10, Budget::Standard));
+    let diagnoses = |target: Target, seconds: i64| {
+        let ask = ask(target, 1);
+        let pool = Pool { ask: &ask, country: country(), candidates: &ten, per_target: 2 };
+        let group = Group::Family(country(), family());
+        confirmations.choose_for_diagnosis(&pool, group, at(seconds)).len()
+    };
+    assert_eq!(diagnoses(target(0), 0), 2);
+    assert_eq!(diagnoses(target(0), 600), 0);
+    assert_eq!(diagnoses(target(1), 600), 2, "another target is another matter");
+    assert_eq!(diagnoses(target(0), 86_401), 2, "another day");
 }

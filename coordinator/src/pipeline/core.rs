@@ -6,10 +6,10 @@ use crate::ingest::corrected;
 use crate::lists::Lists;
 use crate::store::{NewMeasurement, StoredMeasurement};
 use faultline_analysis::detect::{Ask, CellView, Detector, LIVE_BEAT, Mode, Setup, TargetInfo};
-use faultline_analysis::judge::judge;
+use faultline_analysis::judge::judge_with;
 use faultline_model::{
-    AgentId, Asn, Baseline, Category, CheckKind, CountryCode, CountryProfile, Incident, Judgement, Presence,
-    Record, Target, TaskList, Timestamp, Why,
+    AgentId, Asn, Baseline, Category, CheckKind, CountryCode, CountryProfile, Incident, Judgement,
+    LayerStatus, Presence, Record, Target, TaskList, Timestamp, Why,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -109,7 +109,7 @@ impl Core {
         for stored in rows {
             let row = stored.row;
             let facts = self.controls.around(&row);
-            let judgement = judge(&row.measurement, &facts);
+            let judgement = judge_with(&row.measurement, &facts, &coordinator.fingerprints);
             if stored.judgement.as_ref() != Some(&judgement) {
                 taken.judgements.push((stored.position, judgement.clone()));
             }
@@ -164,10 +164,14 @@ impl Core {
 
 /// Makes the row that detection works on; `None` for what weighs nothing: nobody knows the network, or no list that
 /// was ever in force has the target. A cell is one target, and what it holds is `web` evidence: a site whose QUIC is
-/// dropped, or that is slow, is not unreachable, so other checks are judged and stored only.
+/// dropped is not unreachable, so QUIC is judged and stored only; paired downloads have evidence of their own.
 pub(crate) fn record_of(lists: &Lists, row: NewMeasurement, judgement: &Judgement) -> Option<Record> {
-    if row.measurement.check != CheckKind::Web {
-        return None;
+    let check = row.measurement.check;
+    match check {
+        CheckKind::Web => {}
+        // Downloads count where their pair decides: what is merely slow together, or failed, says nothing of a target.
+        CheckKind::Throughput if matches!(judgement.status, LayerStatus::Ok | LayerStatus::Throttled) => {}
+        _ => return None,
     }
     let target = &row.measurement.target;
     let category = match lists.spec(target) {
@@ -185,6 +189,7 @@ pub(crate) fn record_of(lists: &Lists, row: NewMeasurement, judgement: &Judgemen
         category,
         started_at: corrected(row.measurement.started_at, row.clock_offset_ms),
         received_at: row.received_at,
+        check,
         class: judgement.class,
         control_ok: None,
         why: row.why,
@@ -210,6 +215,7 @@ pub(crate) fn setup_of(lists: &Lists, profile: CountryProfile, baseline: &Baseli
         mode: Mode::Live,
         reference_asns: BTreeSet::new(),
         history: BTreeMap::new(),
+        slow_history: BTreeMap::new(),
         beat: LIVE_BEAT,
         regions: BTreeMap::new(),
         landmarks: list.map(|list| landmarks(list, profile.country)).unwrap_or_default(),

@@ -161,6 +161,7 @@ impl Pipeline {
         // The asks first: they are what the time to a verdict depends on.
         for (country, ask) in &evaluated.asks {
             confirmations::hand_out(&self.coordinator, *country, ask, now);
+            confirmations::hand_out_diagnoses(&self.coordinator, *country, ask, now);
         }
         self.unpublished.extend(evaluated.changed);
         self.publish().await?;

@@ -26,6 +26,7 @@ fn list(services: &[usize], cell_period_s: u32) -> TaskList {
         targets: specs.collect(),
         landmarks: vec![],
         throughput_control: None,
+        risk: BTreeMap::new(),
     }
 }
 

@@ -287,6 +287,7 @@ pub(super) async fn what_others_measured_is_stored_once_and_apart<S: Archive>(
             category: Category::new("GRP").expect("valid"),
             started_at: at(started_at),
             received_at: at(started_at),
+            check: CheckKind::Web,
             class: Class::TlsReset,
             control_ok: Some(true),
             why: Why::Routine,
@@ -350,6 +351,8 @@ pub(super) async fn judgements_are_noted_and_counted_by_cell<S: Archive>(
         layer: class.layer(),
         status: LayerStatus::Blocked,
         rule: "test".into(),
+        hop: 2,
+        evidence: vec![0, 3],
     };
     let read = store.measurements_after(0, 10).await.expect("read").measurements;
     let classes = [Class::TlsReset, Class::Ok, Class::LocalNetworkDown, Class::TlsTimeout];

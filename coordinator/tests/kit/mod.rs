@@ -351,6 +351,7 @@ pub fn list(version: u64) -> TaskList {
             spec("canary", "CTRL", "https://example.com/"),
         ],
         throughput_control: None,
+        risk: std::collections::BTreeMap::new(),
     }
 }
 

@@ -1,9 +1,11 @@
 //! What steps saw.
 
+use super::line::{line_from_wire, line_to_wire};
+use super::path::{path_from_wire, path_to_wire};
 use super::tunnel::{tunnel_from_wire, tunnel_to_wire};
 use super::{WireError, bounded, invalid, web};
 use crate::agent as wire;
-use faultline_model::{DownloadEnd, Fact, QuicFact, ThroughputFact};
+use faultline_model::{DownloadEnd, EndpointFact, Fact, QuicFact, ThroughputFact};
 
 /// A series of bins that is longer is refused.
 const MAX_BINS: usize = 64;
@@ -30,6 +32,11 @@ pub(super) fn fact_to_wire(fact: &Fact) -> Option<wire::observation::Fact> {
             peer_versions: quic.peer_versions.clone(),
         })),
         Fact::Throughput(download) => Some(wire::observation::Fact::Throughput(throughput_to_wire(download))),
+        Fact::Line(line) => Some(wire::observation::Fact::Line(line_to_wire(line))),
+        Fact::Endpoint(endpoint) => {
+            Some(wire::observation::Fact::Endpoint(wire::EndpointFact { name: endpoint.name.clone() }))
+        }
+        Fact::Path(path) => Some(wire::observation::Fact::Path(path_to_wire(path))),
         Fact::Tunnel(tunnel) => Some(wire::observation::Fact::Tunnel(tunnel_to_wire(tunnel))),
     }
 }
@@ -42,6 +49,11 @@ pub(super) fn fact_from_wire(fact: wire::observation::Fact) -> Result<Fact, Wire
         wire::observation::Fact::Http(http) => Fact::Http(web::http_from_wire(http)?),
         wire::observation::Fact::Quic(quic) => Fact::Quic(quic_from_wire(quic)?),
         wire::observation::Fact::Throughput(download) => Fact::Throughput(throughput_from_wire(download)?),
+        wire::observation::Fact::Line(line) => Fact::Line(line_from_wire(&line)?),
+        wire::observation::Fact::Endpoint(endpoint) => {
+            Fact::Endpoint(EndpointFact { name: bounded("name", endpoint.name, MAX_NAME_BYTES + 6)? })
+        }
+        wire::observation::Fact::Path(path) => Fact::Path(path_from_wire(path)?),
         wire::observation::Fact::Tunnel(tunnel) => Fact::Tunnel(tunnel_from_wire(tunnel)?),
     })
 }

@@ -2,7 +2,9 @@
 
 mod fact;
 mod incident;
+mod line;
 mod measurement;
+mod path;
 mod schedule;
 mod tunnel;
 mod web;

@@ -4,6 +4,8 @@
 //! - [`judge`]: one measurement beside its controls becomes a class, a layer and a status;
 //! - [`detect`]: judged records become evidence per cell, alarms, incidents and requests for more;
 //! - [`profile`]: what a country's profile leaves unsaid, and which verdicts that disables;
+//! - [`ooni`]: OONI's measurements become facts of ours, and ours become theirs;
+//! - [`readiness`]: which verdicts the vantage points that there are could give, and how soon;
 //! - [`replay`]: recorded rows go the same way, with the clock driven by the data.
 //!
 //! The method, its formulas and their sources are named in the modules that use them; section numbers are
@@ -11,5 +13,7 @@
 
 pub mod detect;
 pub mod judge;
+pub mod ooni;
 pub mod profile;
+pub mod readiness;
 pub mod replay;

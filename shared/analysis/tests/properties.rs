@@ -2,8 +2,8 @@
 
 use faultline_analysis::detect::{Detector, Mode, Setup, TargetInfo};
 use faultline_model::{
-    Access, AgentId, Asn, Baseline, Category, Class, CountryProfile, Incident, MeasurementId, Operator,
-    Record, Role, ServiceId, Target, Timestamp, Verdict, Why,
+    Access, AgentId, Asn, Baseline, Category, CheckKind, Class, CountryProfile, Incident, MeasurementId,
+    Operator, Record, Role, ServiceId, Target, Timestamp, Verdict, Why,
 };
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, proptest};
 use proptest::sample::subsequence;
@@ -91,6 +91,7 @@ fn setup() -> Setup {
         mode: Mode::Passive,
         reference_asns: BTreeSet::new(),
         history: BTreeMap::new(),
+        slow_history: BTreeMap::new(),
         beat: Duration::from_secs(120),
         regions: BTreeMap::new(),
         landmarks: BTreeMap::new(),
@@ -107,6 +108,7 @@ fn record(number: usize, place: (usize, usize), site: usize, at: i64, class: Cla
         category: category(site),
         started_at: Timestamp::from_unix_ms(at),
         received_at: Timestamp::from_unix_ms(at + 2_000),
+        check: CheckKind::Web,
         class,
         control_ok: Some(true),
         why: Why::Routine,

@@ -15,8 +15,10 @@ pub enum CheckKind {
     Web,
     /// DNS, a QUIC handshake and one HTTP/3 request to an `https` URL.
     Quic,
-    /// The beginning of an `https` URL's body, timed, and then the list's control URL's through the same line.
+    /// The beginning of a URL's body, timed, and then the list's control URL's through the same line.
     Throughput,
+    /// Probes of limited reach on the way to a URL's address: who is on it, and where a name is interfered with.
+    Path,
     /// An OpenVPN handshake, up to the server's first TLS bytes.
     Openvpn,
     /// A WireGuard handshake.
@@ -27,8 +29,18 @@ pub enum CheckKind {
     Proxy,
     /// The steps of `web` to a VPN provider's interface.
     VpnApi,
+    /// The endpoints of WhatsApp's programs, and its web page.
+    Whatsapp,
+    /// Telegram's access points, and its web page.
+    Telegram,
+    /// The endpoints of Signal's programs, and its web page.
+    Signal,
+    /// The endpoints of Facebook Messenger's programs, and its web page.
+    Messenger,
     /// Discriminating retries of a `web` measurement that went wrong: which thing is blocked. Never a routine.
     Diagnose,
+    /// What the vantage point's own line is like, by the list's canaries. Never a routine: the agent runs it by itself.
+    Selfcheck,
 }
 
 impl CheckKind {
@@ -39,12 +51,18 @@ impl CheckKind {
             Self::Web => "web",
             Self::Quic => "quic",
             Self::Throughput => "throughput",
+            Self::Path => "path",
             Self::Openvpn => "openvpn",
             Self::Wireguard => "wireguard",
             Self::Tor => "tor",
             Self::Proxy => "proxy",
             Self::VpnApi => "vpn_api",
+            Self::Whatsapp => "whatsapp",
+            Self::Telegram => "telegram",
+            Self::Signal => "signal",
+            Self::Messenger => "messenger",
             Self::Diagnose => "diagnose",
+            Self::Selfcheck => "selfcheck",
         }
     }
 
@@ -57,7 +75,12 @@ impl CheckKind {
             (Self::Quic, Depth::Light) => 25_000,
             (Self::Web | Self::Quic | Self::VpnApi, Depth::Full) => 60_000,
             (Self::Diagnose, _) => 100_000,
+            // A handshake, at most a second one over IPv6, and the head of a plain page.
+            (Self::Selfcheck, _) => 15_000,
             (Self::Throughput, _) => 900_000,
+            (Self::Path, _) => 60_000,
+            // Two to five TLS handshakes, and a dozen connections that carry next to nothing.
+            (Self::Whatsapp | Self::Telegram | Self::Signal | Self::Messenger, _) => 40_000,
             // Two or three retries of small datagrams; a certificate is read only where it follows at once.
             (Self::Openvpn, _) => 12_000,
             (Self::Wireguard, _) => 4_000,
@@ -75,6 +98,10 @@ impl CheckKind {
             Self::Web | Self::Quic => Duration::from_secs(30),
             // A download costs as much as ninety light checks.
             Self::Throughput | Self::Diagnose => Duration::from_secs(3600),
+            Self::Selfcheck => Duration::from_secs(300),
+            // Where a censor sits changes slowly, and each run sends the name to the censor several times.
+            Self::Path => Duration::from_secs(6 * 3600),
+            Self::Whatsapp | Self::Telegram | Self::Signal | Self::Messenger => Duration::from_secs(300),
             // A home that knocks at such hosts often stands out.
             Self::Openvpn | Self::Wireguard | Self::Tor | Self::Proxy | Self::VpnApi => {
                 Duration::from_secs(600)
@@ -85,13 +112,16 @@ impl CheckKind {
     /// Says whether a schedule may hold it; what it may not is done only when asked for, as a confirmation.
     #[must_use]
     pub const fn is_routine(self) -> bool {
-        !matches!(self, Self::Diagnose)
+        !matches!(self, Self::Diagnose | Self::Selfcheck)
     }
 
     /// Says whether only `https` targets can be measured by it.
     #[must_use]
     pub const fn needs_https(self) -> bool {
-        matches!(self, Self::Quic | Self::Throughput | Self::VpnApi)
+        matches!(
+            self,
+            Self::Quic | Self::VpnApi | Self::Whatsapp | Self::Telegram | Self::Signal | Self::Messenger
+        )
     }
 
     /// Says whether it measures a way around censorship.
@@ -151,12 +181,18 @@ impl FromStr for CheckKind {
             "web" => Ok(Self::Web),
             "quic" => Ok(Self::Quic),
             "throughput" => Ok(Self::Throughput),
+            "path" => Ok(Self::Path),
             "openvpn" => Ok(Self::Openvpn),
             "wireguard" => Ok(Self::Wireguard),
             "tor" => Ok(Self::Tor),
             "proxy" => Ok(Self::Proxy),
             "vpn_api" => Ok(Self::VpnApi),
+            "whatsapp" => Ok(Self::Whatsapp),
+            "telegram" => Ok(Self::Telegram),
+            "signal" => Ok(Self::Signal),
+            "messenger" => Ok(Self::Messenger),
             "diagnose" => Ok(Self::Diagnose),
+            "selfcheck" => Ok(Self::Selfcheck),
             other => Err(format!("unknown check {other:?}")),
         }
     }
@@ -203,8 +239,14 @@ mod tests {
 
     #[test]
     fn each_kind_is_read_as_it_is_written() {
-        for kind in [CheckKind::Web, CheckKind::Quic, CheckKind::Throughput, CheckKind::Diagnose] {
+        for kind in
+            [CheckKind::Web, CheckKind::Quic, CheckKind::Throughput, CheckKind::Path, CheckKind::Diagnose]
+        {
             assert_eq!(kind.as_str().parse(), Ok(kind));
+        }
+        for kind in [CheckKind::Whatsapp, CheckKind::Telegram, CheckKind::Signal, CheckKind::Messenger] {
+            assert_eq!(kind.as_str().parse(), Ok(kind));
+            assert!(kind.needs_https());
         }
         assert!("scan".parse::<CheckKind>().is_err());
     }

@@ -64,6 +64,8 @@ pub enum LayerStatus {
     Blocked,
     /// Slowed, not cut.
     Throttled,
+    /// Something between the vantage point and the site interferes, and the site is reached all the same.
+    Tampered,
     /// There is no control, or the check did not run.
     Insufficient,
 }
@@ -188,4 +190,29 @@ pub struct Judgement {
     pub status: LayerStatus,
     /// The rule that said so, such as `tls.reset.sni`.
     pub rule: String,
+    /// The redirect hop that decided, 0 for the target itself.
+    #[serde(default)]
+    pub hop: u8,
+    /// The observations that the rule rests on, as positions in the measurement, in ascending order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<u16>,
+}
+
+impl LayerStatus {
+    /// Every status, in the order in which they are declared.
+    pub const ALL: [Self; 6] =
+        [Self::Ok, Self::Down, Self::Blocked, Self::Throttled, Self::Tampered, Self::Insufficient];
+
+    /// Returns the status's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Down => "down",
+            Self::Blocked => "blocked",
+            Self::Throttled => "throttled",
+            Self::Tampered => "tampered",
+            Self::Insufficient => "insufficient",
+        }
+    }
 }

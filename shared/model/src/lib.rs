@@ -9,11 +9,13 @@ mod failure;
 mod id;
 mod incident;
 mod judgement;
+mod line;
 mod list;
 mod measurement;
 mod network;
 mod opt_in;
 mod page;
+mod path;
 mod presence;
 mod record;
 mod target;
@@ -26,17 +28,21 @@ pub use failure::Failure;
 pub use id::{AgentId, IdError, IncidentId, MeasurementId, TaskToken};
 pub use incident::{Baseline, BaselineCell, Basis, Incident, Reach, Revision, Status, Verdict, VerdictError};
 pub use judgement::{Class, Judgement, Layer, LayerStatus};
+pub use line::{Ipv6, LineFact};
 pub use list::{
     Landmark, Limits, ListError, MAX_LIST_BYTES, MAX_TARGETS, ResolverSpec, Signature, SignedList,
     TargetSpec, TaskList,
 };
-pub use measurement::{DownloadEnd, Engine, Fact, Measurement, Observation, QuicFact, ThroughputFact};
+pub use measurement::{
+    DownloadEnd, EndpointFact, Engine, Fact, Measurement, Observation, QuicFact, ThroughputFact,
+};
 pub use network::{
     Access, Asn, AsnError, CountryCode, CountryProfile, Gateway, Operator, ProfileError, RiskTier, Source,
     Vantage,
 };
 pub use opt_in::OptIn;
 pub use page::{DnsAnswer, Header, HttpFact, LaterReply, TlsFact, Variant};
+pub use path::{PathAnswer, PathFact, PathHop, PathProbe, PathResponder};
 pub use presence::{Presence, PresenceKind};
 pub use record::Record;
 pub use target::{Category, Role, ServiceId, Target, TargetError};

@@ -3,9 +3,9 @@
 //! The signed document is the JSON text of [`TaskList`], byte for byte. An agent does only (check, target)
 //! pairs of the list that it holds, never more often than [`Limits`] and its own budget allow.
 
-use crate::{Asn, Category, CheckKind, CountryCode, Role, ServiceId, Target, Timestamp};
+use crate::{Asn, Category, CheckKind, CountryCode, RiskTier, Role, ServiceId, Target, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -164,6 +164,10 @@ pub struct TaskList {
     /// `https` canary with role `media` is taken then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub throughput_control: Option<Target>,
+    /// How dangerous measuring is, by country: where it is high or not said, agents measure sensitive categories only
+    /// for volunteers who agreed to each. Signed, so that nobody who takes the coordinator can play it down.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub risk: BTreeMap<CountryCode, RiskTier>,
 }
 
 impl TaskList {
@@ -255,6 +259,16 @@ impl TaskList {
         self.throughput_control.iter().chain(canaries).find(|target| target.is_https())
     }
 
+    /// Returns a site that nobody is known to block and that has nothing to do with a target: the first canary on another
+    /// host, of those that are measured over TLS where the target is.
+    #[must_use]
+    pub fn innocent(&self, target: &Target) -> Option<&Target> {
+        let canaries = self.targets.iter().filter(|spec| spec.category.is_canary());
+        let fits =
+            |canary: &&Target| canary.host() != target.host() && (canary.is_https() || !target.is_https());
+        canaries.map(|spec| &spec.target).find(fits)
+    }
+
     /// Finds a target's entry.
     #[must_use]
     pub fn find(&self, target: &Target) -> Option<&TargetSpec> {
@@ -270,7 +284,18 @@ impl TaskList {
     /// Says whether the list allows a check of a target.
     #[must_use]
     pub fn allows(&self, check: CheckKind, target: &Target) -> bool {
-        self.find(target).is_some_and(|spec| spec.checks.contains(&check))
+        match check {
+            // An agent looks at its own line by what the list lets it see anyway: pages of canaries.
+            CheckKind::Selfcheck => self.canaries().any(|canary| canary == target),
+            _ => self.find(target).is_some_and(|spec| spec.checks.contains(&check)),
+        }
+    }
+
+    /// Returns the canaries by which an agent may look at its own line.
+    pub fn canaries(&self) -> impl Iterator<Item = &Target> {
+        let is_canary =
+            |spec: &&TargetSpec| spec.category.is_canary() && spec.checks.contains(&CheckKind::Web);
+        self.targets.iter().filter(is_canary).map(|spec| &spec.target)
     }
 }
 
@@ -321,6 +346,7 @@ mod tests {
             targets: targets.iter().map(spec).collect(),
             landmarks: vec![],
             throughput_control: None,
+            risk: BTreeMap::new(),
         }
     }
 
@@ -335,6 +361,7 @@ mod tests {
         let mut list = list(&["https://x.com/"]);
         let text = String::from_utf8(list.to_bytes()).expect("text");
         assert!(!text.contains("landmarks") && !text.contains("domestic"), "{text}");
+        assert!(!text.contains("risk"), "{text}");
         let landmark = |url: &str| Landmark {
             target: Target::new(url).expect("valid"),
             country: "PK".parse().expect("valid"),
@@ -348,6 +375,15 @@ mod tests {
         assert!(!read.allows_landmark(CheckKind::Web, &listed));
         list.landmarks.push(landmark("https://x.com/"));
         assert!(matches!(list.validate(), Err(ListError::Duplicate(_))), "a target is no landmark");
+    }
+
+    #[test]
+    fn the_risk_of_countries_is_a_part_of_what_is_signed() {
+        let mut list = list(&["https://x.com/"]);
+        list.risk.insert("PK".parse().expect("a code"), RiskTier::High);
+        let text = String::from_utf8(list.to_bytes()).expect("text");
+        assert!(text.contains(r#""risk":{"PK":"high"}"#), "{text}");
+        assert_eq!(TaskList::from_bytes(text.as_bytes()).expect("valid"), list);
     }
 
     #[test]

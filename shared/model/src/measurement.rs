@@ -1,8 +1,8 @@
 //! Measurements: facts that an agent saw, step by step, without any opinion.
 
 use crate::{
-    CheckKind, Depth, DnsAnswer, Failure, HttpFact, Layer, MeasurementId, Target, TaskToken, Timestamp,
-    TlsFact, TunnelFact, Why,
+    CheckKind, Depth, DnsAnswer, Failure, HttpFact, Layer, LineFact, MeasurementId, PathFact, Target,
+    TaskToken, Timestamp, TlsFact, TunnelFact, Why,
 };
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -125,8 +125,14 @@ pub enum Fact {
     Quic(QuicFact),
     /// A timed download.
     Throughput(ThroughputFact),
+    /// Probes of limited reach.
+    Path(PathFact),
+    /// A connection to one of several endpoints.
+    Endpoint(EndpointFact),
     /// A handshake of a circumvention protocol.
     Tunnel(TunnelFact),
+    /// What a selfcheck saw of the line.
+    Line(LineFact),
 }
 
 /// What a QUIC handshake showed.
@@ -149,6 +155,13 @@ pub struct QuicFact {
     /// The versions that a version negotiation packet offered, at most 16; empty if none came.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peer_versions: Vec<u32>,
+}
+
+/// Which of a check's endpoints a connection was made to.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct EndpointFact {
+    /// The endpoint as `name:port`, or `address:port` where programs know it by its address.
+    pub name: String,
 }
 
 /// How a timed download ended.

@@ -70,15 +70,16 @@ pub enum Variant {
 }
 
 impl Variant {
-    /// Every variant, in the order in which they are tried.
+    /// Every variant, in the order in which they are tried: the unchanged way last, since a filter that remembers whom
+    /// it has just cut off would spoil what follows.
     pub const ALL: [Self; 7] = [
-        Self::Same,
         Self::InnocentSni,
         Self::InnocentHost,
+        Self::OtherAddress,
         Self::InnocentAddress,
         Self::SplitHello,
-        Self::OtherAddress,
         Self::Http3,
+        Self::Same,
     ];
 
     /// Returns the variant's name on the wire.

@@ -1,6 +1,6 @@
 //! The row that detection works on: one judged measurement, live, late, imported or replayed.
 
-use crate::{AgentId, Asn, Category, Class, CountryCode, MeasurementId, Target, Timestamp, Why};
+use crate::{AgentId, Asn, Category, CheckKind, Class, CountryCode, MeasurementId, Target, Timestamp, Why};
 use serde::{Deserialize, Serialize};
 
 /// One judged measurement, as detection reads it.
@@ -22,6 +22,9 @@ pub struct Record {
     pub started_at: Timestamp,
     /// The coordinator's clock.
     pub received_at: Timestamp,
+    /// What was run.
+    #[serde(default)]
+    pub check: CheckKind,
     /// How it ended.
     pub class: Class,
     /// Whether the control succeeded in the same minutes; `None` where detection shall find out from the

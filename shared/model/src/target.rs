@@ -11,7 +11,7 @@ use url::{Host, Url};
 pub struct Target(String);
 
 /// Why a text is no target.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum TargetError {
     /// The text does not parse as a URL.
     #[error("{0:?} is not a URL")]

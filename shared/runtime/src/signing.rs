@@ -263,6 +263,7 @@ mod tests {
             targets: vec![spec],
             landmarks: vec![],
             throughput_control: None,
+            risk: std::collections::BTreeMap::new(),
         }
         .to_bytes()
     }

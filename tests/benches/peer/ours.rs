@@ -3,7 +3,7 @@
 use super::program;
 use super::servers::{SILENT_SITE, site};
 use anyhow::{Context, Result, ensure};
-use faultline_agent::checks::{Check, Job, WebCheck};
+use faultline_agent::checks::{Check, Diagnosis, Job, WebCheck};
 use faultline_agent::net::{AddressPolicy, Net, Roots};
 use faultline_model::{
     CheckKind, Depth, Measurement, MeasurementId, Observation, ResolverSpec, Target, Timestamp, Why,
@@ -161,7 +161,13 @@ async fn one(check: &WebCheck, host: &str, depth: Depth) -> Result<Outcome> {
 }
 
 async fn run(check: &WebCheck, host: &str, depth: Depth) -> Result<Vec<Observation>> {
-    let job = Job { target: target(host)?, depth, resolver: Some(resolver()), control: None };
+    let job = Job {
+        target: target(host)?,
+        depth,
+        resolver: Some(resolver()),
+        control: None,
+        diagnosis: Diagnosis::default(),
+    };
     Ok(check.run(job).await?.observations)
 }
 
@@ -172,7 +178,7 @@ fn target(host: &str) -> Result<Target> {
 fn resolver() -> ResolverSpec {
     let at = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
     let doh_url = "https://dns.example/dns-query".to_owned();
-    ResolverSpec { name: "bench".into(), udp: at(53), doh_url, doh_address: at(443) }
+    ResolverSpec { name: "bench".into(), udp: at(53), doh_url, doh_address: at(443), dot: None }
 }
 
 /// Returns how many bytes the upload of a check takes.
@@ -187,6 +193,7 @@ fn upload_bytes(target: Target, depth: Depth, observations: Vec<Observation>) ->
         list_version: 1,
         started_at: Timestamp::from_unix_ms(1_700_000_000_000),
         duration: Duration::from_millis(80),
+        parent: None,
         observations,
     };
     measurement_to_wire(&measurement).encoded_len() + AROUND_UPLOAD

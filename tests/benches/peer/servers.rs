@@ -2,7 +2,7 @@
 
 use super::program;
 use anyhow::{Context, Result, ensure};
-use faultline_tests::country::scenario::Content;
+use faultline_tests::country::scenario::{Certificate, Content, Serves};
 use faultline_tests::country::timeline::Standing;
 use faultline_tests::country::world::certificates::AuthorityPem;
 use faultline_tests::country::world::dns::Zone;
@@ -45,7 +45,7 @@ impl Drop for Servers {
 
 /// Starts the servers and waits until they serve; their authority's certificate is `roots.pem` in the folder.
 pub(super) fn start(folder: &Path) -> Result<Servers> {
-    let authority = AuthorityPem::generate()?;
+    let authority = AuthorityPem::generate("Benchmark CA")?;
     fs::write(folder.join("roots.pem"), &authority.certificate).context("writing the roots")?;
     let sites = (0..SITES).map(|number| (site(number), Ipv4Addr::new(127, 0, 1, 1)));
     let silent = (SILENT_SITE.to_owned(), SILENT.parse().context("an address")?);
@@ -55,7 +55,8 @@ pub(super) fn start(folder: &Path) -> Result<Servers> {
         sites: names.iter().map(|(host, address)| (host.clone(), served(*address))).collect(),
         resolver_hosts: BTreeMap::from([(RESOLVER_HOST.to_owned(), RESOLVER)]),
         resolver_addresses: BTreeMap::from([(RESOLVER, RESOLVER_HOST.to_owned())]),
-        zone: Zone { names, six: false },
+        zone: Zone { names, odd: BTreeMap::new(), six: false },
+        local: None,
         country: vec![],
     };
     fs::write(folder.join("servers.json"), serde_json::to_vec(&config)?)
@@ -71,8 +72,9 @@ pub(super) fn start(folder: &Path) -> Result<Servers> {
 }
 
 fn served(address: Ipv4Addr) -> Served {
-    let content = Content::Page { title: "A page".into(), body: None };
-    Served { address, content, clear: false }
+    let content = Content::Page { title: "A page".into(), body: None, short: false };
+    let (serves, certificate) = (Serves::default(), Certificate::default());
+    Served { address, content, clear: false, challenge: false, serves, certificate }
 }
 
 /// Serves until it is killed.

@@ -15,13 +15,15 @@ pub fn zone(scenario: &Scenario) -> Zone {
     let mut names = resolver_hosts(scenario);
     names.extend(scenario.coordinator_host.iter().map(|host| (host.clone(), scenario.coordinator)));
     names.extend(scenario.sites.iter().map(|site| (site.host.clone(), site.address)));
-    Zone { names, six: scenario.six }
+    let odd = scenario.sites.iter().filter_map(|site| Some((site.host.clone(), site.dns?))).collect();
+    Zone { names, odd, six: scenario.six }
 }
 
 /// Returns what the process with the sites outside the country serves.
 #[must_use]
-pub fn outside(scenario: &Scenario, authority: &AuthorityPem) -> Config {
+pub fn outside(scenario: &Scenario, authority: &AuthorityPem, local: &AuthorityPem) -> Config {
     Config {
+        local: Some(local.clone()),
         resolver_hosts: resolver_hosts(scenario),
         resolver_addresses: resolver_addresses(scenario),
         ..sites(scenario, authority, None)
@@ -38,16 +40,23 @@ pub fn inside(scenario: &Scenario, authority: &AuthorityPem, network: Asn) -> Co
 #[must_use]
 pub fn stand_in(scenario: &Scenario, authority: &AuthorityPem) -> Config {
     let host = scenario.coordinator_host.clone().unwrap_or_else(|| scenario.coordinator.to_string());
-    let content = Content::Page { title: "Coordinator".into(), body: None };
-    let served = Served { address: scenario.coordinator, content, clear: true };
+    let content = Content::Page { title: "Coordinator".into(), body: None, short: false };
+    let served = Served { address: scenario.coordinator, content, clear: true, ..Served::default() };
     Config { sites: BTreeMap::from([(host, served)]), ..sites(scenario, authority, None) }
 }
 
 fn sites(scenario: &Scenario, authority: &AuthorityPem, network: Option<Asn>) -> Config {
-    let served =
-        |site: &Site| Served { address: site.address, content: site.content.clone(), clear: site.clear };
+    let served = |site: &Site| Served {
+        address: site.address,
+        content: site.content.clone(),
+        clear: site.clear,
+        challenge: site.challenge,
+        serves: site.serves,
+        certificate: site.certificate,
+    };
     Config {
         authority: authority.clone(),
+        local: None,
         sites: scenario.sites_in(network).map(|site| (site.host.clone(), served(site))).collect(),
         resolver_hosts: BTreeMap::new(),
         resolver_addresses: BTreeMap::new(),

@@ -1,5 +1,7 @@
 //! What the country's first process does with its job.
 
+use super::cases::{Case, CaseOptions, visit_all};
+use super::endpoints::measure;
 use super::inside::Country;
 use super::launch::{Job, LaunchError, Place, Report, Task};
 use super::progress::sentence;
@@ -8,7 +10,7 @@ use super::scenario::Scenario;
 use super::timeline::now_ms;
 use anyhow::{Context, Result};
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use tokio_util::sync::CancellationToken;
 
@@ -23,10 +25,15 @@ pub type Send<'a> = dyn FnMut(&Report) -> Result<(), LaunchError> + 'a;
 /// # Errors
 /// Says what could not be done.
 pub async fn enter(job: Job, stop: CancellationToken, send: &mut Send<'_>) -> Result<ExitCode> {
+    if let Task::Case(options) = &job.task {
+        return case(&job.scenario, job.program, options, (stop, send)).await;
+    }
     let scenario = Scenario::read(&job.scenario)?;
     let country = Country::build(scenario, job.program).await?;
     match job.task {
         Task::Run(options) => run(Run::new(country, options)?, stop, send).await,
+        Task::Case(_) => Ok(ExitCode::SUCCESS),
+        Task::Endpoints { agent, quiet } => endpoints(country, &agent, quiet, &stop, send).await,
         Task::Shell { place, command } => shell(country, &place, &command, stop).await,
     }
 }
@@ -52,6 +59,40 @@ async fn run(mut run: Run, stop: CancellationToken, send: &mut Send<'_>) -> Resu
     };
     run.stop().await;
     Ok(code)
+}
+
+/// Builds the country of a case and hands up what the agent printed everywhere in it.
+async fn case(
+    file: &Path,
+    program: PathBuf,
+    options: &CaseOptions,
+    (stop, send): (CancellationToken, &mut Send<'_>),
+) -> Result<ExitCode> {
+    let case = Case::read(file)?;
+    let country = Country::build(case.scenario.clone(), program).await?;
+    let seen = tokio::select! {
+        seen = visit_all(&case, country, options) => seen?,
+        () = stop.cancelled() => return Ok(ExitCode::from(STOPPED)),
+    };
+    send(&Report::Result(serde_json::to_value(seen).context("writing what was seen")?))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs every circumvention check everywhere and prints the table.
+async fn endpoints(
+    mut country: Country,
+    agent: &Path,
+    quiet: bool,
+    stop: &CancellationToken,
+    send: &mut Send<'_>,
+) -> Result<ExitCode> {
+    let table = measure(&mut country, agent, stop, quiet).await?;
+    if !quiet {
+        println!("{table}");
+    }
+    send(&Report::Result(serde_json::to_value(&table).context("writing the table")?))?;
+    let (right, all) = table.score();
+    Ok(if right == all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Runs a command, or a shell, somewhere in the country while the timeline runs.

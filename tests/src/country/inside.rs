@@ -5,7 +5,7 @@ use super::netns::{self, Layout, NetnsError};
 use super::roles::{Role, RoleError, Running};
 use super::scenario::{Provider, Scenario};
 use super::timeline::{Part, orders};
-use super::world::certificates::{AuthorityPem, CertificateError};
+use super::world::certificates::{AUTHORITY, AuthorityPem, CertificateError, LOCAL_AUTHORITY};
 use super::world::dns::Zone;
 use super::{blueprint, middlebox, resolver};
 use faultline_model::Asn;
@@ -45,9 +45,12 @@ pub struct Country {
     pub scenario: Scenario,
     /// Its private folder.
     pub dir: PathBuf,
-    /// The certificate that everybody in it trusts for measured sites.
+    /// The certificate that everybody trusts for measured sites.
     pub roots: PathBuf,
+    /// The certificates that machines within the country trust where an interceptor's authority was put on them.
+    pub local_roots: PathBuf,
     authority: AuthorityPem,
+    local: AuthorityPem,
     program: PathBuf,
     parts: Vec<(Part, Running)>,
 }
@@ -63,8 +66,11 @@ impl Country {
         let roots = dir.join("roots.pem");
         std::fs::create_dir_all(&dir).map_err(|e| InsideError::Write(dir.clone(), e))?;
         Layout::plan(&scenario).build().await.map_err(InsideError::Layout)?;
-        let authority = AuthorityPem::generate().map_err(InsideError::Authority)?;
-        let mut country = Self { scenario, dir, roots, authority, program, parts: Vec::new() };
+        let made = |name| AuthorityPem::generate(name).map_err(InsideError::Authority);
+        let (authority, local) = (made(AUTHORITY)?, made(LOCAL_AUTHORITY)?);
+        let local_roots = dir.join("local-roots.pem");
+        let parts = Vec::new();
+        let mut country = Self { scenario, dir, roots, local_roots, authority, local, program, parts };
         country.resolver_configurations()?;
         country.start_parts().await?;
         Ok(country)
@@ -113,6 +119,18 @@ impl Country {
         netns::command_with_resolver(netns::COORDINATOR, &self.resolv_conf(netns::OUTSIDE), program)
     }
 
+    /// Returns a command that runs a program among the sites outside the country.
+    #[must_use]
+    pub fn as_world(&self, program: &Path) -> Command {
+        netns::command_with_resolver(netns::OUTSIDE, &self.resolv_conf(netns::OUTSIDE), program)
+    }
+
+    /// Returns the authority of the world's certificates.
+    #[must_use]
+    pub const fn authority(&self) -> &AuthorityPem {
+        &self.authority
+    }
+
     /// Returns the `country` binary.
     #[must_use]
     pub fn program(&self) -> &Path {
@@ -147,7 +165,7 @@ impl Country {
         for network in hosts.collect::<BTreeSet<Asn>>() {
             let config = blueprint::inside(&self.scenario, &self.authority, network);
             let (name, namespace) = (format!("sites in {network}"), netns::sites_in(&self.scenario, network));
-            self.start(Part::Sites, &name, &namespace, &Role::World(config)).await?;
+            self.start(Part::Sites, &name, &namespace, &Role::World(Box::new(config))).await?;
         }
         for gateway in self.scenario.gateways.clone() {
             let part = Part::Gateway(gateway.asn);
@@ -165,10 +183,12 @@ impl Country {
     }
 
     async fn start_outside(&mut self) -> Result<(), InsideError> {
-        let config = blueprint::outside(&self.scenario, &self.authority);
-        self.start(Part::Sites, "world", netns::OUTSIDE, &Role::World(config)).await?;
-        std::fs::write(&self.roots, &self.authority.certificate)
-            .map_err(|e| InsideError::Write(self.roots.clone(), e))?;
+        let config = blueprint::outside(&self.scenario, &self.authority, &self.local);
+        self.start(Part::Sites, "world", netns::OUTSIDE, &Role::World(Box::new(config))).await?;
+        let both = [self.authority.certificate.as_str(), &self.local.certificate].concat();
+        for (path, text) in [(&self.roots, &self.authority.certificate), (&self.local_roots, &both)] {
+            std::fs::write(path, text).map_err(|e| InsideError::Write(path.clone(), e))?;
+        }
         if !orders(&self.scenario, Part::Sites, 0).is_empty() {
             let all = vec![super::addresses::Prefix::ALL];
             let mut config = middlebox::Config::new(Default::default(), all, self.scenario.seed);
@@ -184,7 +204,8 @@ impl Country {
     /// Fails when it cannot be started.
     pub async fn stand_in_for_coordinator(&mut self) -> Result<(), InsideError> {
         let config = blueprint::stand_in(&self.scenario, &self.authority);
-        self.start(Part::Sites, "coordinator's stand-in", netns::COORDINATOR, &Role::World(config)).await
+        self.start(Part::Sites, "coordinator's stand-in", netns::COORDINATOR, &Role::World(Box::new(config)))
+            .await
     }
 
     async fn start_provider(&mut self, provider: &Provider, zone: &Zone) -> Result<(), InsideError> {

@@ -11,6 +11,7 @@
 //! word `stop`) and come up it ([`Report`]). Its standard output may be a listening TCP socket that was opened in
 //! the machine's own network: so readers reach the coordinator although no link leads into the country.
 
+use super::cases::CaseOptions;
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener};
@@ -67,6 +68,15 @@ pub struct Job {
 pub enum Task {
     /// Run Faultline in it.
     Run(RunOptions),
+    /// Run the checks of a case file.
+    Case(CaseOptions),
+    /// Run every circumvention check from everywhere, once.
+    Endpoints {
+        /// The agent's program.
+        agent: PathBuf,
+        /// Says nothing but errors.
+        quiet: bool,
+    },
     /// Give somebody a shell, or run a command.
     Shell {
         /// Where.
@@ -174,7 +184,7 @@ impl Inner {
         if let Some(listener) = listener {
             command.stdout(OwnedFd::from(listener));
         }
-        if matches!(job.task, Task::Run(_)) {
+        if matches!(job.task, Task::Run(_) | Task::Case(_)) {
             // A Ctrl-C is for the outer process alone, which then stops the country in order.
             command.process_group(0);
         }

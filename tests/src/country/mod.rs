@@ -10,7 +10,9 @@
 pub mod addresses;
 pub mod ask;
 pub mod blueprint;
+pub mod cases;
 pub mod chaos;
+pub mod endpoints;
 pub mod enter;
 pub mod inside;
 pub mod launch;

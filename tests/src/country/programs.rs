@@ -1,6 +1,6 @@
 //! Faultline's own programs as processes of the country: started, spoken to, killed and stopped.
 
-use super::addresses::both;
+use super::addresses::{Prefix, both};
 use super::scenario::Scenario;
 use faultline_model::{Asn, CountryProfile, Gateway, Operator};
 use std::fs::File;
@@ -204,7 +204,8 @@ pub fn write_knowledge(scenario: &Scenario, folder: &Path) -> Result<(PathBuf, P
     let providers = scenario.providers.iter().map(|p| (p.prefix, p.asn, &p.name));
     let hostings = scenario.hostings.iter().map(|h| (h.prefix, h.asn, &h.name));
     let controls = scenario.controls.iter().map(|c| (c.prefix, c.asn, &c.name));
-    for (prefix, asn, name) in providers.chain(hostings).chain(controls) {
+    let gateways = scenario.gateways.iter().map(|g| (Prefix::new(g.router, 24), g.asn, &g.name));
+    for (prefix, asn, name) in providers.chain(hostings).chain(controls).chain(gateways) {
         let name = name.replace('"', "\"\"");
         let (first, last) = (both(prefix.at(0), scenario.six), both(prefix.last(), scenario.six));
         for (first, last) in first.into_iter().zip(last) {

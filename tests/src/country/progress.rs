@@ -1,5 +1,6 @@
 //! What people read while a country runs: what happens in it, and what Faultline says about it.
 
+use super::middlebox::Signature;
 use super::scenario::{How, Rule, Scenario, Who, Whom};
 use super::timeline::now_ms;
 use faultline_model::Access;
@@ -138,9 +139,16 @@ pub fn sentence(scenario: &Scenario, rule: &Rule) -> String {
         How::DnsForge(None) => "DNS denies the name".to_owned(),
         How::DnsInject(Some(address)) => format!("DNS answered with {address} on the path"),
         How::DnsInject(None) => "DNS denied on the path".to_owned(),
+        How::SniClose => "TLS ended by server name".to_owned(),
         How::HttpReset => "HTTP reset by host".to_owned(),
+        How::HttpDrop => "HTTP swallowed by host".to_owned(),
+        How::HttpClose => "HTTP ended by host".to_owned(),
+        How::Ipv6Drop => "IPv6 vanishes".to_owned(),
         How::HttpBlockpage(_) => "HTTP answered with a block page".to_owned(),
         How::QuicDrop => "QUIC vanishes".to_owned(),
+        How::Protocol(Signature::OpenvpnDrop) => "OpenVPN over UDP vanishes".to_owned(),
+        How::Protocol(Signature::OpenvpnReset) => "OpenVPN over TCP is reset".to_owned(),
+        How::Protocol(Signature::WireguardDrop) => "WireGuard vanishes".to_owned(),
         How::Throttle(rate) => format!("slowed to {rate} kbit/s"),
         How::Congestion(line) => {
             let (delay, loss) = (line.delay_ms, line.loss_percent);

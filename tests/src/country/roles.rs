@@ -4,6 +4,7 @@
 //! input is its [`Role`] as JSON; it answers with the line `ready` when it serves. Every further line is the
 //! list of orders that replaces the one before. The end of the input ends the part.
 
+use super::endpoints::proxies;
 use super::timeline::{Order, Standing};
 use super::{middlebox, resolver, world};
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,9 @@ pub enum Role {
     /// A provider's resolver.
     Resolver(resolver::Config),
     /// All sites and public resolvers.
-    World(world::Config),
+    World(Box<world::Config>),
+    /// Proxies outside the country.
+    Proxies(proxies::Config),
 }
 
 /// Why a part does not play its role.
@@ -69,8 +72,11 @@ pub fn play() -> Result<(), RoleError> {
             say_ready().map_err(talk)?;
             resolver::serve(config, standing).await.map_err(|e| RoleError::Serve("resolver", e))
         }),
+        Role::Proxies(config) => runtime()?.block_on(async {
+            proxies::serve(config, say_ready).await.map_err(|e| RoleError::Serve("proxies", e))
+        }),
         Role::World(config) => runtime()?.block_on(async {
-            let world = world::World::open(config, standing).await.map_err(RoleError::World)?;
+            let world = world::World::open(*config, standing).await.map_err(RoleError::World)?;
             say_ready().map_err(talk)?;
             world.serve().await.map_err(RoleError::World)
         }),

@@ -4,6 +4,7 @@
 //! A part gets its orders as one JSON line on standard input, once the start is known.
 
 use super::addresses::Prefix;
+use super::middlebox::Signature;
 use super::scenario::{How, Line, Rule, Scenario, Who, Whom, is_under};
 use faultline_model::{Asn, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -37,12 +38,22 @@ pub enum Act {
     SniReset,
     /// Connections' packets vanish once their ClientHello names the host.
     SniDrop,
+    /// Connections are ended once their ClientHello names the host.
+    SniClose,
     /// Connections are reset once their HTTP request names the host.
     HostReset,
+    /// Connections' packets vanish once their HTTP request names the host.
+    HostDrop,
+    /// Connections are ended once their HTTP request names the host.
+    HostClose,
     /// HTTP requests that name the host are answered with a page of this text.
     HostPage(String),
     /// Datagrams to and from port 443 vanish.
     QuicDrop,
+    /// Packets of IPv6 vanish.
+    SixDrop,
+    /// What bears the signature vanishes or is reset.
+    Protocol(Signature),
     /// Each direction of a connection carries so many kilobits a second.
     Throttle(u32),
     /// Packets are delayed and lost.
@@ -157,9 +168,14 @@ fn act(rule: &Rule) -> Option<Act> {
         How::AddressRefuse | How::SiteRefuses => Act::Refuse,
         How::SniReset => Act::SniReset,
         How::SniDrop => Act::SniDrop,
+        How::SniClose => Act::SniClose,
         How::HttpReset => Act::HostReset,
+        How::HttpDrop => Act::HostDrop,
+        How::HttpClose => Act::HostClose,
         How::HttpBlockpage(page) => Act::HostPage(page.clone()),
         How::QuicDrop => Act::QuicDrop,
+        How::Ipv6Drop => Act::SixDrop,
+        How::Protocol(signature) => Act::Protocol(*signature),
         How::Throttle(rate) => Act::Throttle(*rate),
         How::Congestion(line) => Act::Congest(*line),
         How::BadCertificate(Some(address)) => Act::Impostor(*address),

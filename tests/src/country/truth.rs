@@ -171,7 +171,7 @@ fn incidents(scenario: &Scenario, start: Timestamp) -> Vec<TrueIncident> {
 fn effect<'a>(scenario: &'a Scenario, rule: &'a Rule) -> Option<Effect<'a>> {
     let kind = match (&rule.how, &rule.whom) {
         // Agents do not measure QUIC, and clients fall back from it without a word.
-        (How::QuicDrop, _) => return None,
+        (How::QuicDrop | How::Ipv6Drop | How::Protocol(_), _) => return None,
         (How::SiteGone | How::SiteRefuses | How::BadCertificate(None), _) => Kind::SiteDown,
         (How::GeoBlock(_), _) => Kind::Refusal,
         (How::Throttle(_), _) => Kind::Throttling,
@@ -257,9 +257,14 @@ const fn way(how: &How) -> &'static str {
     match how {
         How::DnsForge(_) => "dns_forge",
         How::DnsInject(_) => "dns_inject",
+        How::SniClose => "sni_close",
         How::HttpReset => "http_reset",
+        How::HttpDrop => "http_drop",
+        How::HttpClose => "http_close",
+        How::Ipv6Drop => "ipv6_drop",
         How::HttpBlockpage(_) => "http_blockpage",
         How::QuicDrop => "quic_drop",
+        How::Protocol(_) => "protocol",
         How::Throttle(_) => "throttle",
         How::Congestion(_) => "congestion",
         How::BadCertificate(_) => "bad_certificate",

@@ -75,7 +75,8 @@ async fn go(path: &Path<'_>, job: &Job, url: &Url, host: &str) -> Option<()> {
     let begun = path.begin(Place::TARGET, Layer::Http, Some(peer));
     begun.see(Fact::Http(HttpFact { url: url.to_string(), ..HttpFact::default() }));
     let ask = Ask::page(url, body_limit);
-    let (reply, ended) = quic::exchange(&connection, ask, path.session.deadlines().http).await;
+    let (mut reply, ended) = quic::exchange(&connection, ask, path.session.deadlines().http).await;
+    reply.scrub_body(&path.session.scrubber());
     let has_succeeded = ended.is_ok();
     begun.end(ended.err(), Fact::Http(page::fact(url, &reply)));
     connection.close().await;

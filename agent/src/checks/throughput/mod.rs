@@ -1,4 +1,4 @@
-//! `throughput`: the beginning of an `https` URL's body, timed, and right after it the control's through the same line.
+//! `throughput`: the beginning of a URL's body, timed, and right after it the control's through the same line.
 //!
 //! Both sides go the way of a `web` check (system resolver, one address, TCP, TLS, one request) and are read until the
 //! body ends or one of two caps is reached. A cap is no failure: how a download ended is part of its fact. The sides
@@ -9,12 +9,13 @@ use super::steps::Steps;
 use super::way::{Path, Place};
 use super::{Check, Job, NotRun, Outcome};
 use crate::net::http::{Ask, Reply, exchange};
-use crate::net::{Net, Timeline};
+use crate::net::{Ending, Net, Timeline};
 use faultline_model::{DownloadEnd, Fact, Failure, Layer, ThroughputFact};
 use futures_util::future::BoxFuture;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use url::Url;
 
 /// Bytes of a body that one side reads: at 300 kbit/s they last seven seconds.
@@ -43,7 +44,7 @@ impl Check for ThroughputCheck {
     fn run(&self, job: Job) -> BoxFuture<'_, Result<Outcome, NotRun>> {
         Box::pin(async move {
             let control = job.control.as_ref().ok_or(NotRun::NoControl)?;
-            if !job.target.is_https() || !control.is_https() || control.host() == job.target.host() {
+            if !control.is_https() || control.host() == job.target.host() {
                 return Err(NotRun::NotApplicable);
             }
             let session = self.net.session();
@@ -69,13 +70,28 @@ async fn download(path: &Path<'_>, place: Place, url: &Url) -> Option<()> {
     let peer = SocketAddr::new(address, port);
     let stream = path.connect(place, peer, Some(WINDOW)).await?;
     let ending = stream.ending();
+    if url.scheme() == "http" {
+        return timed(path, (place, peer), url, (stream, false, &ending)).await;
+    }
     let (stream, is_h2) = path.secure(place, stream, (host, peer)).await?;
+    timed(path, (place, peer), url, (stream, is_h2, &ending)).await
+}
 
+/// Asks for the body on a connection that stands, and times it.
+async fn timed<S>(
+    path: &Path<'_>,
+    (place, peer): (Place, SocketAddr),
+    url: &Url,
+    (stream, is_h2, ending): (S, bool, &Ending),
+) -> Option<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let before = path.session.bytes();
     let begun = path.begin(place, Layer::Http, Some(peer));
     begun.see(Fact::Throughput(ThroughputFact { url: url.to_string(), ..ThroughputFact::default() }));
     let ask = Ask::download(url, SIDE_BODY_BYTES, WINDOW);
-    let (reply, ended) = exchange(stream, (is_h2, &ending), ask, path.session.deadlines().http).await;
+    let (reply, ended) = exchange(stream, (is_h2, ending), ask, path.session.deadlines().http).await;
     let (end, failure) = end_of(&reply, ended.err());
     if end == DownloadEnd::BytesCap {
         // What the far end sent until it noticed was perhaps never read here, but it came through the line.

@@ -1,13 +1,17 @@
 //! DNS messages: one question out, and what a reply says.
 
-use super::{Answer, MAX_ADDRESSES};
-use faultline_model::Failure;
+use super::{Answer, Heard, MAX_ADDRESSES};
+use faultline_model::{DnsAnswer, Failure};
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
 use std::net::IpAddr;
 
 /// What ordinary stub resolvers announce: small enough for no fragments.
 const UDP_PAYLOAD: u16 = 1232;
+/// No name is longer; one with escaped bytes may be, in text.
+const MAX_NAME_BYTES: usize = 255;
+/// A longer chain of aliases is cut.
+const MAX_CNAMES: usize = 16;
 
 /// One question.
 #[derive(Clone, Debug)]
@@ -53,7 +57,7 @@ impl Question {
             // A refusal may leave the question out.
             Ok(message) if message.queries.first().is_some_and(|asked| !same(asked, &self.query)) => None,
             Ok(message) => Some(Reply::of(&message)),
-            Err(_) => Some(Reply { answer: Err(Failure::DnsMisbehaving), is_truncated: false }),
+            Err(_) => Some(Reply::failed(Failure::DnsMisbehaving)),
         }
     }
 }
@@ -69,9 +73,47 @@ pub struct Reply {
     pub answer: Answer,
     /// The reply did not fit and shall be asked for over TCP.
     pub is_truncated: bool,
+    /// The response code, if the reply could be read.
+    pub rcode: Option<u16>,
+    /// The names to which the answer's aliases point, at most 16.
+    pub cnames: Vec<String>,
+    /// The reply says that it comes from the zone's own server.
+    pub is_authoritative: bool,
+    /// The reply says that the resolver verified it.
+    pub is_authentic: bool,
 }
 
 impl Reply {
+    /// Makes the reply that nobody could read, or that never came.
+    pub(super) fn failed(failure: Failure) -> Self {
+        Self {
+            answer: Err(failure),
+            is_truncated: false,
+            rcode: None,
+            cnames: vec![],
+            is_authoritative: false,
+            is_authentic: false,
+        }
+    }
+
+    /// Makes what one question to a resolver has brought.
+    pub(super) fn heard(self, host: &str) -> Heard {
+        let (addresses, failure) = match self.answer {
+            Ok(addresses) => (addresses, None),
+            Err(failure) => (vec![], Some(failure)),
+        };
+        let fact = DnsAnswer {
+            hostname: host.to_owned(),
+            addresses,
+            rcode: self.rcode,
+            cnames: self.cnames,
+            is_authoritative: self.is_authoritative,
+            is_authentic: self.is_authentic,
+            ..DnsAnswer::default()
+        };
+        Heard { fact, failure }
+    }
+
     fn of(message: &Message) -> Self {
         let addresses = message.answers.iter().filter_map(|record| match &record.data {
             RData::A(a) => Some(IpAddr::V4(a.0)),
@@ -88,7 +130,18 @@ impl Reply {
             _ => Err(Failure::DnsMisbehaving),
         };
         let is_truncated = message.metadata.truncation && answer.is_err();
-        Self { answer, is_truncated }
+        let aliases = message.answers.iter().filter_map(|record| match &record.data {
+            RData::CNAME(alias) => Some(alias.0.to_ascii().trim_end_matches('.').to_ascii_lowercase()),
+            _ => None,
+        });
+        Self {
+            answer,
+            is_truncated,
+            rcode: Some(message.metadata.response_code.into()),
+            cnames: aliases.take(MAX_CNAMES).filter(|name| name.len() <= MAX_NAME_BYTES).collect(),
+            is_authoritative: message.metadata.authoritative,
+            is_authentic: message.metadata.authentic_data,
+        }
     }
 }
 
@@ -162,8 +215,26 @@ mod tests {
                 message.add_answer(address(last));
             });
         });
-        let answer = question().read(&bytes).expect("a reply").answer;
-        assert_eq!(answer.expect("addresses").len(), MAX_ADDRESSES);
+        let reply = question().read(&bytes).expect("a reply");
+        assert_eq!(reply.answer.expect("addresses").len(), MAX_ADDRESSES);
+        assert_eq!((reply.cnames.len(), reply.cnames[0].as_str()), (MAX_CNAMES, "c1.x.com"));
+    }
+
+    #[test]
+    fn an_alias_to_a_name_that_does_not_exist_is_a_fact() {
+        let bytes = reply(|message| {
+            let alias = Name::from_ascii("DotBlocking.dummy.").expect("a name");
+            let name = Name::from_ascii("x.com.").expect("a name");
+            message.add_answer(Record::from_rdata(name, 60, RData::CNAME(CNAME(alias))));
+            message.metadata.authoritative = true;
+        });
+        let heard = question().read(&bytes).expect("a reply").heard("x.com");
+        assert_eq!(heard.failure, Some(Failure::DnsNoAnswer));
+        assert_eq!(
+            (heard.fact.cnames.as_slice(), heard.fact.rcode),
+            (&["dotblocking.dummy".to_owned()][..], Some(0))
+        );
+        assert!(heard.fact.is_authoritative && !heard.fact.is_authentic);
     }
 
     #[test]

@@ -53,7 +53,7 @@ async fn talk(quic: &MeasuredQuic, ask: Ask, reply: &mut Reply) -> Result<(), Br
         let mut stream = sender.send_request(ask.to_bare_request()).await?;
         stream.finish().await?;
         let (head, ()) = stream.recv_response().await?.into_parts();
-        reply.take_head(head.status, head.headers);
+        reply.take_head("3", head.status, head.headers);
         while let Some(mut data) = stream.recv_data().await? {
             while data.has_remaining() {
                 let piece = data.chunk();

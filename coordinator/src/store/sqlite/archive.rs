@@ -49,7 +49,7 @@ impl Archive for SqliteStore {
         Box::pin(Arc::clone(&self.readers).read("read measurements", move |db| {
             let mut query = db.prepare_cached(
                 "SELECT position, agent, asn, country, control, home_network, why, received_at, message,
-                        class, layer, status, rule, clock_offset_ms
+                        class, layer, status, rule, clock_offset_ms, hop, evidence
                  FROM measurement WHERE position > ?1 ORDER BY position LIMIT ?2",
             )?;
             let mut rows =
@@ -90,15 +90,18 @@ impl Archive for SqliteStore {
     fn note_judgements(&self, judgements: Vec<(u64, Judgement)>) -> Answer<'_, ()> {
         Box::pin(self.writer.write("note judgements", move |db| {
             let mut update = db.prepare_cached(
-                "UPDATE measurement SET class = ?2, layer = ?3, status = ?4, rule = ?5 WHERE position = ?1",
+                "UPDATE measurement SET class = ?2, layer = ?3, status = ?4, rule = ?5, hop = ?6, evidence = ?7
+                 WHERE position = ?1",
             )?;
             for (position, judgement) in &judgements {
                 update.execute(params![
                     number(*position),
                     judgement.class.as_str(),
                     judgement.layer.as_str(),
-                    status_to_text(judgement.status),
+                    judgement.status.as_str(),
                     judgement.rule,
+                    judgement.hop,
+                    serde_json::to_string(&judgement.evidence).map_err(|e| damaged(7, &e))?,
                 ])?;
             }
             Ok(())
@@ -265,6 +268,8 @@ fn measurement_from_row(row: &Row<'_>) -> rusqlite::Result<StoredMeasurement> {
             layer: parsed(row, 10)?,
             status: status_from_text(&row.get::<_, String>(11)?),
             rule: row.get(12)?,
+            hop: row.get::<_, Option<u8>>(14)?.unwrap_or(0),
+            evidence: evidence_from(row, 15)?,
         }),
     };
     Ok(StoredMeasurement {
@@ -318,22 +323,13 @@ fn why_from_text(text: &str) -> Why {
     if text == "confirmation" { Why::Confirmation } else { Why::Routine }
 }
 
-const fn status_to_text(status: LayerStatus) -> &'static str {
-    match status {
-        LayerStatus::Ok => "ok",
-        LayerStatus::Down => "down",
-        LayerStatus::Blocked => "blocked",
-        LayerStatus::Throttled => "throttled",
-        LayerStatus::Insufficient => "insufficient",
-    }
+/// A word that this program does not know says nothing.
+fn status_from_text(text: &str) -> LayerStatus {
+    LayerStatus::ALL.into_iter().find(|status| status.as_str() == text).unwrap_or(LayerStatus::Insufficient)
 }
 
-fn status_from_text(text: &str) -> LayerStatus {
-    match text {
-        "ok" => LayerStatus::Ok,
-        "down" => LayerStatus::Down,
-        "blocked" => LayerStatus::Blocked,
-        "throttled" => LayerStatus::Throttled,
-        _ => LayerStatus::Insufficient,
-    }
+/// Reads the positions of observations; rows from before they were noted have none.
+fn evidence_from(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<u16>> {
+    let text: Option<String> = row.get(column)?;
+    text.map_or(Ok(Vec::new()), |text| serde_json::from_str(&text).map_err(|e| damaged(column, &e)))
 }

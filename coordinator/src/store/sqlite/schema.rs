@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use std::path::Path;
 
 /// Migration `n` (from 1) brings a file from schema `n - 1` to `n`.
-const MIGRATIONS: &[&str] = &[FIRST, IMPORTED];
+const MIGRATIONS: &[&str] = &[FIRST, IMPORTED, JUDGED_HOPS];
 
 const FIRST: &str = "
 CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -108,6 +108,12 @@ CREATE TABLE imported (
   body TEXT NOT NULL               -- faultline_model::Record as JSON
 );
 CREATE INDEX imported_by_arrival ON imported (imported_at);
+";
+
+/// Which redirect hop a judgement is about, and the observations that it rests on.
+const JUDGED_HOPS: &str = "
+ALTER TABLE measurement ADD COLUMN hop INTEGER;
+ALTER TABLE measurement ADD COLUMN evidence TEXT; -- positions in the measurement, a JSON array
 ";
 
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {

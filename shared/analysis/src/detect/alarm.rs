@@ -131,7 +131,8 @@ impl Core {
     fn rejected(&self) -> BTreeSet<(FamilyNo, TargetNo)> {
         let mut order: Vec<&Reading> = self.readings.values().collect();
         order.sort_by(|a, b| b.ln_e.total_cmp(&a.ln_e));
-        let threshold = |k: usize| self.alarm_threshold() - count(k).ln();
+        let alone = self.alarm_threshold();
+        let threshold = |k: usize| alone - count(k).ln();
         let kept = (1..=order.len()).rev().find(|k| order[k - 1].ln_e >= threshold(*k)).unwrap_or(0);
         order[..kept].iter().map(|reading| (reading.family, reading.target)).collect()
     }

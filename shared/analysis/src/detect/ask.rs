@@ -1,6 +1,6 @@
 //! Requests for confirmations.
 
-use faultline_model::{AgentId, Asn, Target};
+use faultline_model::{AgentId, Asn, CheckKind, Target};
 use std::collections::BTreeSet;
 
 /// Who is asked.
@@ -42,6 +42,8 @@ pub enum AskReason {
 pub struct Ask {
     /// What is measured.
     pub target: Target,
+    /// By what check.
+    pub check: CheckKind,
     /// Who may be chosen.
     pub who: Who,
     /// How many different agents.

@@ -1,16 +1,18 @@
 //! The state behind the detector: what was received, what is known of each cell, and the clock.
 
 use super::cells::{Cells, Past};
+use super::degraded::Degraded;
 use super::evidence::{Basis, Reading, count};
 use super::incidents::Incidents;
 use super::null::{Nulls, share};
 use super::plan::Plan;
 use super::presence::{Group, Presences};
 use super::setup::{Mode, Setup};
+use super::slow::Slow;
 use super::store::{Ms, Outcome, Store, hash};
 use super::world::{FamilyNo, Place, TargetNo, World};
 use super::{Evaluation, ms};
-use faultline_model::{Class, MeasurementId, Record, Timestamp, Why};
+use faultline_model::{CheckKind, Class, MeasurementId, Record, Timestamp, Why};
 use std::collections::{BTreeMap, HashSet};
 
 const HOUR_MS: Ms = 3_600_000;
@@ -49,6 +51,10 @@ pub(super) struct Core {
     /// The short name of local time, where the profile gives one.
     pub(super) time_zone: Option<String>,
     pub(super) usual: BTreeMap<FamilyNo, [f64; 24]>,
+    /// Usual shares of slow downloads by hour of local time.
+    pub(super) usual_slow: BTreeMap<FamilyNo, [f64; 24]>,
+    pub(super) slow: Slow,
+    pub(super) degraded: Degraded,
     /// Agents with a recent result, by family.
     pub(super) active: Vec<Vec<usize>>,
     /// Cells with recent failures, as of the last evaluation.
@@ -80,6 +86,9 @@ impl Core {
             utc_offset_ms: 0,
             time_zone: None,
             usual: BTreeMap::new(),
+            usual_slow: BTreeMap::new(),
+            slow: Slow::default(),
+            degraded: Degraded::default(),
             active: Vec::new(),
             readings: BTreeMap::new(),
             bases: BTreeMap::new(),
@@ -158,6 +167,8 @@ impl Core {
         self.update_alarms(&mut nulls);
         self.update_dead();
         self.update_outages();
+        self.update_degraded();
+        self.update_slow();
         let changed = self.update_incidents(&mut nulls);
         self.nulls = nulls;
         let asks = if self.is_live() { self.plan_asks() } else { Vec::new() };
@@ -165,6 +176,12 @@ impl Core {
     }
 
     fn take(&mut self, record: &Record) {
+        match record.check {
+            CheckKind::Web => {}
+            CheckKind::Throughput => return self.take_download(record),
+            // Whether QUIC passes says nothing about the chain, and has no verdict of its own yet.
+            _ => return,
+        }
         if matches!(record.class, Class::LocalNetworkDown | Class::Throttled) {
             return;
         }
@@ -210,10 +227,16 @@ impl Core {
         self.utc_offset_ms = Ms::from(setup.profile.utc_offset_min) * 60_000;
         self.time_zone.clone_from(&setup.profile.time_zone);
         self.usual.clear();
-        for (asn, hours) in &setup.history {
-            if !setup.reference_asns.contains(asn) {
+        self.usual_slow.clear();
+        for (history, usual) in
+            [(&setup.history, &mut self.usual), (&setup.slow_history, &mut self.usual_slow)]
+        {
+            for (asn, hours) in history {
+                if setup.reference_asns.contains(asn) {
+                    continue;
+                }
                 let family = self.world.family_of(*asn);
-                let usual = self.usual.entry(family).or_insert([0.0; 24]);
+                let usual = usual.entry(family).or_insert([0.0; 24]);
                 for (rate, other) in usual.iter_mut().zip(hours) {
                     *rate = rate.max(*other);
                 }
@@ -254,6 +277,7 @@ impl Core {
         if hour > last {
             self.hour = Some(hour);
             self.store.forget(self.now - self.retention_ms());
+            self.forget_slow();
             self.forget_presence();
             self.nulls = Nulls::default();
             self.bases.clear();
@@ -276,7 +300,7 @@ impl Core {
                 self.cells.get_mut(family, target);
             }
         }
-        let Self { cells, store, presences, .. } = self;
+        let Self { cells, store, presences, degraded, .. } = self;
         for (family, target, cell) in cells.all_mut() {
             let overlaps = cell.alarm.as_ref().is_some_and(|alarm| {
                 let (onset, end) = alarm.span(Ms::MAX);
@@ -287,7 +311,12 @@ impl Core {
             let cut = presences.cuts.get(&Group::Family(family));
             let is_cut = cut
                 .is_some_and(|cut| !cut.is_channel && cut.low < from + HOUR_MS && cut.until(Ms::MAX) >= from);
-            if overlaps || is_cut {
+            // What a network suffers for a while is no measure of how it usually is.
+            let suffers = degraded.alarms.get(&family).is_some_and(|alarm| {
+                let (onset, end) = alarm.span(Ms::MAX);
+                onset < from + long && end >= from
+            });
+            if overlaps || is_cut || suffers {
                 continue;
             }
             let entries = store.cell(family, target).between(from, from + long - 1);

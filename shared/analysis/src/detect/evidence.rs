@@ -208,20 +208,45 @@ fn find_stream(entries: &[Entry], now: Ms) -> Option<Stream> {
 }
 /// Counts the majority votes of agents; independent of the order of agents.
 pub(super) fn vote(entries: &[Entry]) -> Votes {
-    let mut tallies: Vec<(usize, i32)> = Vec::new();
+    let mut slots = Slots::new(entries);
+    let mut tallies: Vec<i32> = Vec::new();
     for entry in entries {
-        let step = if entry.class.is_anomaly() { 1 } else { -1 };
-        match tallies.iter_mut().find(|(agent, _)| *agent == entry.agent) {
-            Some((_, tally)) => *tally += step,
-            None => tallies.push((entry.agent, step)),
+        let slot = slots.of(entry.agent);
+        if slot == tallies.len() {
+            tallies.push(0);
         }
+        tallies[slot] += if entry.class.is_anomaly() { 1 } else { -1 };
     }
-    let worth = |tally: i32| match tally {
+    let worth = |tally: &i32| match tally {
         0 => 0.5,
-        more if more > 0 => 1.0,
+        more if *more > 0 => 1.0,
         _ => 0.0,
     };
-    Votes { bad: tallies.iter().map(|(_, tally)| worth(*tally)).sum(), agents: tallies.len() }
+    Votes { bad: tallies.iter().map(worth).sum(), agents: tallies.len() }
+}
+
+/// Small numbers for the agents of some results, in the order in which they come first.
+struct Slots {
+    low: usize,
+    known: Vec<u32>,
+    next: u32,
+}
+
+impl Slots {
+    fn new(entries: &[Entry]) -> Self {
+        let low = entries.iter().map(|entry| entry.agent).min().unwrap_or(0);
+        let high = entries.iter().map(|entry| entry.agent).max().unwrap_or(0);
+        Self { low, known: vec![u32::MAX; high - low + 1], next: 0 }
+    }
+
+    fn of(&mut self, agent: usize) -> usize {
+        let slot = &mut self.known[agent - self.low];
+        if *slot == u32::MAX {
+            *slot = self.next;
+            self.next += 1;
+        }
+        usize::try_from(*slot).unwrap_or(usize::MAX)
+    }
 }
 
 /// Counts failures, at most two of each agent.
@@ -235,24 +260,21 @@ fn failures(entries: &[Entry]) -> usize {
 
 /// Returns the mean over mechanisms of e^S; 1 for no results.
 pub(super) fn e_value(entries: &[Entry], weights: &[[f64; MECHANISMS]]) -> f64 {
-    let mut sums: Vec<(usize, [f64; MECHANISMS])> = Vec::new();
+    let mut slots = Slots::new(entries);
+    let mut sums: Vec<[f64; MECHANISMS]> = Vec::new();
     for (entry, weight) in entries.iter().zip(weights) {
-        let sum = match sums.iter().position(|(agent, _)| *agent == entry.agent) {
-            Some(at) => &mut sums[at].1,
-            None => {
-                sums.push((entry.agent, [0.0; MECHANISMS]));
-                &mut sums.last_mut().expect("one was just pushed").1
-            }
-        };
-        for (total, part) in sum.iter_mut().zip(weight) {
+        let slot = slots.of(entry.agent);
+        if slot == sums.len() {
+            sums.push([0.0; MECHANISMS]);
+        }
+        for (total, part) in sums[slot].iter_mut().zip(weight) {
             *total += part;
         }
     }
     let price = (-CAP_AGAINST).exp().ln_1p();
     let mut mean = 0.0;
     for mechanism in 0..MECHANISMS {
-        let evidence =
-            |(_, sum): &(usize, [f64; MECHANISMS])| sum[mechanism].clamp(-CAP_AGAINST, CAP_FOR) - price;
+        let evidence = |sum: &[f64; MECHANISMS]| sum[mechanism].clamp(-CAP_AGAINST, CAP_FOR) - price;
         mean += sums.iter().map(evidence).sum::<f64>().exp();
     }
     mean / count(MECHANISMS)

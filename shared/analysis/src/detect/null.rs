@@ -33,10 +33,12 @@ const TRIMMED: usize = 2;
 const LEAST_POOLED: f64 = 4.0;
 /// Moments are rounded to this, so that rates can be remembered.
 const GRID_MS: Ms = 10_000;
+/// The same in recorded data, which come once in minutes.
+const RECORDED_GRID_MS: Ms = 60_000;
 /// Results of windows that ended before this are changed by late ones only.
 const SETTLED_MS: Ms = 300_000;
 /// More remembered windows than this are forgotten at once.
-const MAX_REMEMBERED: usize = 20_000;
+const MAX_REMEMBERED: usize = 400_000;
 
 /// A window of somebody's results.
 type Window = (usize, Ms, Ms);
@@ -127,7 +129,7 @@ impl Core {
         rate.max(self.usual_rate(family, at))
     }
 
-    fn usual_rate(&self, family: FamilyNo, at: Ms) -> f64 {
+    pub(super) fn usual_rate(&self, family: FamilyNo, at: Ms) -> f64 {
         let Some(hours) = self.usual.get(&family) else { return 0.0 };
         let local_hour = (at + self.utc_offset_ms).div_euclid(3_600_000).rem_euclid(24);
         hours[usize::try_from(local_hour).unwrap_or(0)]
@@ -231,7 +233,8 @@ impl Core {
 
     /// A window of a length around a moment, moved back where the future is not known yet.
     fn window(&self, at: Ms, length: Ms) -> (Ms, Ms) {
-        let middle = at.div_euclid(GRID_MS) * GRID_MS;
+        let grid = self.grid_ms();
+        let middle = at.div_euclid(grid) * grid;
         let to = (middle + length / 2).min(self.rounded_now());
         (to - length, to)
     }
@@ -242,7 +245,12 @@ impl Core {
 
     /// The next round moment: no result can lie after it that does not lie before now.
     pub(super) fn rounded_now(&self) -> Ms {
-        self.now.div_euclid(GRID_MS) * GRID_MS + GRID_MS
+        let grid = self.grid_ms();
+        self.now.div_euclid(grid) * grid + grid
+    }
+
+    fn grid_ms(&self) -> Ms {
+        if self.is_live() { GRID_MS } else { RECORDED_GRID_MS }
     }
 }
 

@@ -69,6 +69,8 @@ pub struct Setup {
     pub reference_asns: BTreeSet<Asn>,
     /// Anomaly rates of ordinary days per network and hour of local time, where known.
     pub history: BTreeMap<Asn, [f64; 24]>,
+    /// Shares of slow downloads on ordinary days per network and hour of local time, where known.
+    pub slow_history: BTreeMap<Asn, [f64; 24]>,
     /// Time between two beats of an agent; three missed ones are silence.
     pub beat: Duration,
     /// Regions of agents, where they are known.

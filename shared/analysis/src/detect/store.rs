@@ -71,6 +71,11 @@ impl Agent {
         self.all_between(from, to).iter().filter(|outcome| outcome.kept)
     }
 
+    /// Returns what is added to its clock.
+    pub(super) fn offset(&self) -> Ms {
+        self.offset
+    }
+
     /// Returns all results with `from <= start <= to`.
     pub(super) fn all_between(&self, from: Ms, to: Ms) -> &[Outcome] {
         let low = self.outcomes.partition_point(|outcome| outcome.start < from);
@@ -169,6 +174,11 @@ impl Store {
     /// Returns how often what controls say of a target changed.
     pub(super) fn control_changes(&self, target: TargetNo) -> u64 {
         self.control_changes.get(target).copied().unwrap_or(0)
+    }
+
+    /// Returns the number of a vantage point, if it has one.
+    pub(super) fn number(&self, id: &AgentId, asn: Asn) -> Option<usize> {
+        self.numbers.get(&(id.clone(), asn)).copied()
     }
 
     /// Returns the number of a vantage point, making one at its first record.

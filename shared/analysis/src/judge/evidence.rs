@@ -3,9 +3,10 @@
 use super::Fingerprints;
 use super::address::is_near;
 use faultline_model::{
-    CheckKind, Engine, Fact, Failure, HttpFact, Layer, Measurement, Observation, ProtocolClass, QuicFact,
-    ThroughputFact, TunnelFact,
+    CheckKind, Engine, Fact, Failure, HttpFact, LaterReply, Layer, LineFact, Measurement, Observation,
+    PathFact, PathProbe, ProtocolClass, QuicFact, ThroughputFact, TlsFact, TunnelFact,
 };
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// The facts of one measurement, in the shape that rules ask for.
@@ -39,6 +40,14 @@ impl<'a> Evidence<'a> {
         })
     }
 
+    /// Returns what a selfcheck saw of the line.
+    pub(crate) fn line(&self) -> Option<&'a LineFact> {
+        self.measurement.observations.iter().find_map(|step| match &step.fact {
+            Fact::Line(line) => Some(line),
+            _ => None,
+        })
+    }
+
     /// Returns the handshakes of circumvention protocols, in order.
     pub(crate) fn tunnels(&self) -> impl Iterator<Item = &'a TunnelFact> {
         self.measurement.observations.iter().filter_map(|step| match &step.fact {
@@ -55,6 +64,19 @@ impl<'a> Evidence<'a> {
     /// Returns the timed download of the target, or of its paired control.
     pub(crate) fn download(&self, engine: Engine) -> Option<&'a ThroughputFact> {
         download_of(self.measurement, engine)
+    }
+
+    /// Returns what probes of limited reach showed: at a layer, of the target or of the innocent name.
+    pub(crate) fn path(&self, probes: &[PathProbe], engine: Engine) -> Option<&'a PathFact> {
+        self.measurement.observations.iter().find_map(|step| match &step.fact {
+            Fact::Path(fact) if step.engine == engine && probes.contains(&fact.probe) => Some(fact),
+            _ => None,
+        })
+    }
+
+    /// Returns every step, whichever way it took.
+    pub(crate) fn observations(&self) -> &'a [Observation] {
+        &self.measurement.observations
     }
 
     /// Says whether any step was tried at all.
@@ -74,27 +96,109 @@ impl<'a> Evidence<'a> {
 
     /// Returns the addresses that the system's resolver gave for the failing hop's name.
     pub(crate) fn system_addresses(&self) -> Vec<IpAddr> {
-        self.addresses(|step| step.engine == Engine::System && step.hop == self.hop())
+        self.system_addresses_at(self.hop())
     }
 
-    /// Returns the addresses that public resolvers gave for the same name, over UDP and HTTPS together.
-    ///
-    /// An answer over plain UDP can be forged on its way just as the system's; it counts only where no answer
-    /// over HTTPS came.
+    /// Returns the names through which the system resolver's answer for the failing hop leads.
+    pub(crate) fn system_aliases(&self) -> impl Iterator<Item = &'a str> {
+        let hop = self.hop();
+        let own = self.steps(move |step| step.engine == Engine::System && step.hop == hop);
+        own.flat_map(|step| match &step.fact {
+            Fact::Dns(answer) => answer.cnames.as_slice(),
+            _ => &[],
+        })
+        .map(String::as_str)
+    }
+
+    /// Returns the addresses that the system's resolver gave for a hop's name.
+    pub(crate) fn system_addresses_at(&self, hop: u8) -> Vec<IpAddr> {
+        self.addresses(|step| step.engine == Engine::System && step.hop == hop)
+    }
+
+    /// Returns the addresses that public resolvers gave for the same name.
     pub(crate) fn public_addresses(&self) -> Vec<IpAddr> {
-        let name = self.hop_name();
-        let over = |engine: Engine| {
-            self.addresses(move |step| step.engine == engine && name.is_none_or(|name| is_about(step, name)))
+        self.public_addresses_at(self.hop())
+    }
+
+    /// Returns the addresses that public resolvers gave for a hop's name: those that came encrypted, or else the truth
+    /// that came behind a forged answer, or else those over UDP.
+    ///
+    /// An answer over plain UDP can be forged on its way just as the system's.
+    pub(crate) fn public_addresses_at(&self, hop: u8) -> Vec<IpAddr> {
+        let encrypted = self.opinions(hop, &[Engine::Doh, Engine::Dot]);
+        if !encrypted.is_empty() {
+            return encrypted;
+        }
+        let later = self.raced(hop).into_iter().flat_map(|(_, addresses)| addresses).collect::<Vec<_>>();
+        if later.is_empty() { self.opinions(hop, &[Engine::Udp]) } else { later }
+    }
+
+    /// Returns the addresses that some engines gave for a hop's name.
+    pub(crate) fn opinions(&self, hop: u8, engines: &[Engine]) -> Vec<IpAddr> {
+        let name = self.name_at(hop);
+        self.addresses(|step| engines.contains(&step.engine) && name.is_none_or(|name| is_about(step, name)))
+    }
+
+    /// Lists how asking some engines failed.
+    pub(crate) fn opinion_failures(&self, engines: &'a [Engine]) -> impl Iterator<Item = &'a Failure> {
+        self.steps(|step| step.layer == Layer::Dns && engines.contains(&step.engine))
+            .filter_map(|step| step.failure.as_ref())
+    }
+
+    /// Lists the DNS steps of a hop at which a second, different answer to the same question came, with the addresses
+    /// that came later. A question that was sent twice may well be answered twice.
+    pub(crate) fn raced(&self, hop: u8) -> Vec<(u16, Vec<IpAddr>)> {
+        let mut raced = Vec::new();
+        for (at, step) in self.numbered(|step| step.layer == Layer::Dns && step.hop == hop) {
+            let Fact::Dns(answer) = &step.fact else { continue };
+            let differs =
+                |later: &&LaterReply| match (answer.addresses.is_empty(), later.addresses.is_empty()) {
+                    (true, true) => false,
+                    (false, false) => are_apart(&answer.addresses, &later.addresses),
+                    _ => true,
+                };
+            let is_repeated = answer.questions_sent > 2;
+            let others: Vec<&LaterReply> = answer.later.iter().filter(differs).collect();
+            if !others.is_empty() && !is_repeated {
+                raced.push((at, others.iter().flat_map(|later| later.addresses.iter().copied()).collect()));
+            }
+        }
+        raced
+    }
+
+    /// Lists the positions of the steps that a statement about a layer of a hop rests on: the failed step, or the layer's
+    /// steps on the way of ordinary programs; for DNS all answers, and those also where a connection led to an address
+    /// that nobody else was given.
+    pub(crate) fn supporting(&self, layer: Layer, hop: u8) -> Vec<u16> {
+        let mut positions = BTreeSet::new();
+        let is_dns = |step: &Observation| step.layer == Layer::Dns && step.hop == hop;
+        if layer == Layer::Dns || self.is_misled(hop) {
+            positions.extend(self.numbered(is_dns).map(|(at, _)| at));
+        }
+        let failed = self.failed.filter(|step| step.hop == hop);
+        let is_deciding = |step: &Observation| match failed {
+            Some(failed) => std::ptr::eq(step, failed),
+            None => {
+                let is_page = layer == Layer::Dns && step.layer == Layer::Http;
+                (step.layer == layer || is_page) && step.hop == hop && step.engine == Engine::System
+            }
         };
-        let doh = over(Engine::Doh);
-        if doh.is_empty() { over(Engine::Udp) } else { doh }
+        positions.extend(self.numbered(is_deciding).map(|(at, _)| at));
+        positions.into_iter().collect()
+    }
+
+    /// Says whether the way led to addresses that are not those of other resolvers.
+    fn is_misled(&self, hop: u8) -> bool {
+        let (own, public) = (self.system_addresses_at(hop), self.public_addresses_at(hop));
+        let is_apart = !own.is_empty() && !public.is_empty() && are_apart(&own, &public);
+        is_apart || !self.raced(hop).is_empty()
     }
 
     /// Returns how connections to the addresses of public resolvers ended: `Some(true)` where a handshake was
     /// valid, `Some(false)` where all failed, `None` where none was tried. Connections to the resolvers
     /// themselves do not count.
     pub(crate) fn public_handshake(&self) -> Option<bool> {
-        let name = self.hop_name().unwrap_or(self.host());
+        let name = self.name_at(self.hop()).unwrap_or(self.host());
         let addresses = self.public_addresses();
         let mut outcome = None;
         for step in self.steps(|step| step.engine != Engine::System) {
@@ -114,13 +218,7 @@ impl<'a> Evidence<'a> {
 
     /// Says whether a TLS handshake was valid at the given hop on the way of ordinary programs.
     pub(crate) fn is_handshake_valid(&self, hop: u8) -> bool {
-        let valid = |step: &&Observation| {
-            step.layer == Layer::Tls
-                && step.hop == hop
-                && step.engine == Engine::System
-                && step.failure.is_none()
-        };
-        self.measurement.observations.iter().any(|step| valid(&step))
+        self.handshake_at(hop).is_some()
     }
 
     /// Returns the last HTTP exchange on the way of ordinary programs, with its hop.
@@ -145,14 +243,42 @@ impl<'a> Evidence<'a> {
         self.failed.and_then(|step| step.failure.as_ref())
     }
 
-    fn hop_name(&self) -> Option<&'a str> {
-        let own = |step: &'a Observation| match &step.fact {
-            Fact::Dns(answer) if step.engine == Engine::System && step.hop == self.hop() => {
-                Some(answer.hostname.as_str())
-            }
+    /// Returns the name of a hop's host: the one that was resolved, or that of the URL.
+    pub(crate) fn name_at(&self, hop: u8) -> Option<&'a str> {
+        let steps = || self.steps(move |step| step.hop == hop && step.engine == Engine::System);
+        let resolved = steps().find_map(|step| match &step.fact {
+            Fact::Dns(answer) => Some(answer.hostname.as_str()),
             _ => None,
+        });
+        let asked = || {
+            steps().find_map(|step| match &step.fact {
+                Fact::Tls(tls) => Some(tls.server_name.as_str()),
+                _ => None,
+            })
         };
-        self.measurement.observations.iter().find_map(own)
+        resolved.or_else(asked).or_else(|| (hop == 0).then(|| self.host())).filter(|name| !name.is_empty())
+    }
+
+    /// Returns the valid handshake of a hop on the way of ordinary programs.
+    pub(crate) fn handshake_at(&self, hop: u8) -> Option<&'a TlsFact> {
+        let valid =
+            |step: &Observation| step.hop == hop && step.engine == Engine::System && step.failure.is_none();
+        self.steps(valid).find_map(|step| match &step.fact {
+            Fact::Tls(fact) => Some(fact),
+            _ => None,
+        })
+    }
+
+    /// Returns the last hop that was reached.
+    pub(crate) fn last_hop(&self) -> u8 {
+        self.steps(|step| step.engine == Engine::System).map(|step| step.hop).max().unwrap_or(0)
+    }
+
+    fn numbered(
+        &self,
+        wanted: impl Fn(&Observation) -> bool,
+    ) -> impl Iterator<Item = (u16, &'a Observation)> {
+        (0_u16..).zip(&self.measurement.observations).filter(move |(_, step)| wanted(step))
     }
 
     fn addresses(&self, wanted: impl Fn(&Observation) -> bool) -> Vec<IpAddr> {

@@ -11,34 +11,53 @@
 //! - a missing control is not a disagreeing one: without a fresh control the status is `insufficient`.
 
 mod address;
+mod control;
 mod evidence;
 mod fingerprints;
 mod rules;
 
 #[cfg(test)]
+mod diagnose_tests;
+#[cfg(test)]
+mod hop_tests;
+#[cfg(test)]
+mod messaging_tests;
+#[cfg(test)]
 mod paired_tests;
+#[cfg(test)]
+mod path_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod tunnel_tests;
 
-use faultline_model::{CheckKind, Engine, Fact, Judgement, Layer, Measurement};
-use std::collections::BTreeSet;
-use std::net::IpAddr;
+use faultline_model::{CheckKind, Judgement, Measurement, Observation};
 use std::time::Duration;
 
 pub(crate) use address::is_public;
+pub use control::{ControlFact, HopFact};
+pub(crate) use control::{View, views};
 pub(crate) use evidence::Evidence;
 pub use fingerprints::{
     Fingerprints, KnownPage, Loaded, MAX_FILE_BYTES, MAX_PATTERNS, RefusedPattern, Scope,
 };
+pub use rules::path::{PathLocus, PathPoint, locate};
 
 /// Returns how old a control's result may be before it says nothing about now: ten minutes, or for downloads, which are
 /// too heavy for that, somewhat longer than the hour between two of them.
 #[must_use]
 pub const fn control_max_age(check: CheckKind) -> Duration {
     match check {
-        CheckKind::Web | CheckKind::Quic | CheckKind::Diagnose => Duration::from_secs(600),
+        // A path is drawn four times a day at most; that the site was up is known from `web`.
+        CheckKind::Web
+        | CheckKind::Whatsapp
+        | CheckKind::Telegram
+        | CheckKind::Signal
+        | CheckKind::Messenger
+        | CheckKind::Quic
+        | CheckKind::Diagnose
+        | CheckKind::Selfcheck
+        | CheckKind::Path => Duration::from_secs(600),
         CheckKind::Throughput => Duration::from_secs(75 * 60),
         // They run every ten minutes at most.
         CheckKind::Openvpn | CheckKind::Wireguard | CheckKind::Tor | CheckKind::Proxy | CheckKind::VpnApi => {
@@ -47,58 +66,15 @@ pub const fn control_max_age(check: CheckKind) -> Duration {
     }
 }
 
-/// A control's recent result for the same target.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct ControlFact {
-    /// What the control ran.
-    pub check: CheckKind,
-    /// The layer at which the control failed; absent when everything went through.
-    pub failed_at: Option<Layer>,
-    /// Addresses that the control's resolvers gave, all engines together.
-    pub addresses: Vec<IpAddr>,
-    /// The status of the control's final page, 0 if none came.
-    pub http_status: u16,
-    /// The goodput of the control's own download of the target in bits per second, if one was long enough.
-    pub goodput_bps: Option<u64>,
-    /// How old the result is; facts older than [`control_max_age`] are ignored.
-    pub age: Duration,
-}
-
-impl ControlFact {
-    /// Reads a control's measurement as of its own moment.
-    #[must_use]
-    pub fn of(measurement: &Measurement) -> Self {
-        let mut addresses = BTreeSet::new();
-        let mut http_status = 0;
-        for step in &measurement.observations {
-            match &step.fact {
-                Fact::Dns(answer) if !matches!(step.engine, Engine::Control | Engine::Retry) => {
-                    addresses.extend(answer.addresses.iter().copied());
-                }
-                Fact::Http(page) => http_status = page.status,
-                _ => {}
-            }
-        }
-        let download = evidence::download_of(measurement, Engine::System);
-        Self {
-            check: measurement.check,
-            failed_at: measurement.first_failure().map(|step| step.layer),
-            addresses: addresses.into_iter().collect(),
-            http_status,
-            goodput_bps: download.and_then(rules::throughput::goodput),
-            age: Duration::ZERO,
-        }
-    }
-}
-
 /// Judges one measurement beside its controls, with the built-in fingerprints.
 ///
 /// The class says how the measurement ended and is never softened by the controls; the status says what is made
 /// of it: `down` where every fresh control fails at the same layer or before it, `insufficient` where there is
-/// no fresh control, else `blocked`.
+/// no fresh control, `tampered` where something interferes and the site is reached all the same, else `blocked`.
+/// Each redirect hop is judged as its own target: beside what controls saw of that hop's host.
 #[must_use]
 pub fn judge(measurement: &Measurement, controls: &[ControlFact]) -> Judgement {
-    judge_with(measurement, controls, &Fingerprints::built_in())
+    judge_with(measurement, controls, Fingerprints::shared())
 }
 
 /// Judges one measurement beside its controls, with the given fingerprints.
@@ -108,7 +84,15 @@ pub fn judge_with(
     controls: &[ControlFact],
     fingerprints: &Fingerprints,
 ) -> Judgement {
-    let fresh: Vec<&ControlFact> =
-        controls.iter().filter(|fact| fact.age <= control_max_age(fact.check)).collect();
+    let fresh: Vec<&ControlFact> = controls
+        .iter()
+        .filter(|fact| fact.age <= control_max_age(fact.check) && !fact.is_line_broken)
+        .collect();
     rules::apply(&Evidence::read(measurement, fingerprints), &fresh)
+}
+
+/// Returns the step at which a measurement failed on the way of ordinary programs, and that no later step made good.
+#[must_use]
+pub fn deciding_step(measurement: &Measurement) -> Option<&Observation> {
+    Evidence::read(measurement, Fingerprints::shared()).failed
 }

@@ -89,7 +89,7 @@ fn only_a_wrong_certificate_makes_an_address_a_forged_one() {
     let wrong = elsewhere(Failure::SslInvalidHostname);
     assert_judged(&wrong, &both_fine(), Class::DnsInjected, LayerStatus::Blocked, "dns.forged");
     let bogon = Builder::new("https://x.com/").dns(Engine::System, &["10.1.1.1"], Some(Failure::DnsBogon));
-    assert_judged(&bogon, &[], Class::DnsBogon, LayerStatus::Insufficient, "dns.bogon");
+    assert_judged(&bogon, &[], Class::DnsBogon, LayerStatus::Insufficient, "dns.injection.bogon");
 }
 
 const KIB: u64 = 1024;

@@ -132,12 +132,16 @@ fn each_layer_has_its_rule() {
         (page().dns(Engine::System, &[], Some(Failure::DnsNoAnswer)), Class::DnsNxdomain, "dns.no_answer"),
         (page().dns(Engine::System, &[], Some(Failure::Timeout)), Class::DnsTimeout, "dns.timeout"),
         (page().dns(Engine::System, &[], Some(Failure::DnsServfail)), Class::DnsTimeout, "dns.servfail"),
-        (page().dns(Engine::System, &["10.10.34.35"], None), Class::DnsBogon, "dns.bogon"),
-        (page().dns(Engine::System, &["10.10.34.35"], Some(Failure::DnsBogon)), Class::DnsBogon, "dns.bogon"),
+        (page().dns(Engine::System, &["10.10.34.35"], None), Class::DnsBogon, "dns.injection.bogon"),
+        (
+            page().dns(Engine::System, &["10.10.34.35"], Some(Failure::DnsBogon)),
+            Class::DnsBogon,
+            "dns.injection.bogon",
+        ),
         (
             page().dns(Engine::System, &["127.0.0.1"], None).tcp(Some(Failure::AddressDenied)),
             Class::DnsBogon,
-            "dns.bogon",
+            "dns.injection.bogon",
         ),
         (
             page().dns(Engine::System, &[SITE], None).tcp(Some(Failure::ConnectionRefused)),

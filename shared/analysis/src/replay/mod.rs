@@ -70,7 +70,7 @@ pub fn run_with_presence(
     let pace = topology.pace();
     let read = |row: Row| {
         let received = row.received_at;
-        (received, if row.is_chain() { row.into_record().ok() } else { None })
+        (received, if row.is_read() { row.into_record().ok() } else { None })
     };
     let records = rows.into_iter().map(read);
     Ok(match topology.mode {

@@ -1,7 +1,7 @@
 //! One line of `measurements.jsonl`.
 
 use faultline_model::{
-    AgentId, Asn, Category, Class, CountryCode, MeasurementId, Record, Target, Timestamp, Why,
+    AgentId, Asn, Category, CheckKind, Class, CountryCode, MeasurementId, Record, Target, Timestamp, Why,
 };
 use serde::{Deserialize, Serialize};
 
@@ -58,7 +58,10 @@ pub struct Row {
 impl From<Record> for Row {
     fn from(record: Record) -> Self {
         Self {
-            check: record.class.layer().as_str().to_owned(),
+            check: match record.check {
+                CheckKind::Web => record.class.layer().as_str().to_owned(),
+                other => other.as_str().to_owned(),
+            },
             outcome: if record.class.is_anomaly() { "anomaly" } else { "ok" }.to_owned(),
             id: record.id,
             agent_id: record.agent,
@@ -84,7 +87,13 @@ impl Row {
         matches!(self.check.as_str(), "dns" | "tcp" | "tls" | "http")
     }
 
-    /// Turns a row of the chain into a record.
+    /// Says whether detection reads the row: the chain, or a download.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        self.is_chain() || self.check == CheckKind::Throughput.as_str()
+    }
+
+    /// Turns a row into a record.
     ///
     /// # Errors
     /// Refuses a row that contradicts itself.
@@ -102,6 +111,11 @@ impl Row {
             category: self.category,
             started_at: self.started_at,
             received_at: self.received_at,
+            check: if self.check == CheckKind::Throughput.as_str() {
+                CheckKind::Throughput
+            } else {
+                CheckKind::Web
+            },
             class: self.failure,
             control_ok: self.control_ok,
             why: self.why,

@@ -205,6 +205,11 @@ impl Topology {
             },
             reference_asns: self.asns.iter().filter(|row| row.reference).map(|row| row.asn).collect(),
             history: self.history.iter().filter_map(|(asn, rates)| Some((*asn, hours(rates)?))).collect(),
+            slow_history: self
+                .history
+                .iter()
+                .filter_map(|(asn, rates)| Some((*asn, slow_hours(rates)?)))
+                .collect(),
             beat: Duration::from_secs_f64(self.heartbeat_period_s),
             regions: self.regions(),
             landmarks: self.landmarks.clone(),
@@ -323,6 +328,10 @@ fn target_info(row: &TargetRow) -> TargetInfo {
         category: row.category.clone(),
         domestic: row.hosting == "domestic",
     }
+}
+
+fn slow_hours(rates: &HourRates) -> Option<[f64; 24]> {
+    <[f64; 24]>::try_from(rates.throttled_by_local_hour.as_slice()).ok()
 }
 
 fn hours(rates: &HourRates) -> Option<[f64; 24]> {

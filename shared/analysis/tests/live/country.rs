@@ -214,6 +214,7 @@ pub fn setup(scenario: &Scenario) -> Setup {
         mode: Mode::Live,
         reference_asns: BTreeSet::new(),
         history: BTreeMap::new(),
+        slow_history: BTreeMap::new(),
         beat: Duration::from_secs(15),
         regions: crate::presence::regions(scenario),
         landmarks: crate::presence::landmarks(scenario),

@@ -4,7 +4,8 @@ use crate::simulator::{
     CONTROLS, EPOCH, Event, Hits, Ms, PERIOD_MS, PROVIDERS, Scenario, World, agent_id, asn,
 };
 use faultline_model::{
-    AgentId, Asn, Category, Class, MeasurementId, Presence, PresenceKind, Record, Target, Timestamp, Why,
+    AgentId, Asn, Category, CheckKind, Class, MeasurementId, Presence, PresenceKind, Record, Target,
+    Timestamp, Why,
 };
 use std::collections::BTreeMap;
 
@@ -191,6 +192,7 @@ impl World<'_> {
             category: Category::canary(),
             started_at: Timestamp::from_unix_ms(EPOCH + at),
             received_at: Timestamp::from_unix_ms(EPOCH + at + takes),
+            check: CheckKind::Web,
             class,
             control_ok: None,
             why: Why::Routine,

@@ -6,7 +6,7 @@ pub use crate::country::{
     CONTROLS, Hits, MOBILE, PERIOD_MS, PROVIDERS, Rule, SOCIAL, Scenario, asn, setup, targets, targets_of,
 };
 use faultline_analysis::detect::{Ask, Detector, TargetInfo, Who};
-use faultline_model::{AgentId, Class, Incident, MeasurementId, Presence, Record, Timestamp, Why};
+use faultline_model::{AgentId, CheckKind, Class, Incident, MeasurementId, Presence, Record, Timestamp, Why};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Simulated milliseconds since the beginning of the world.
@@ -286,6 +286,7 @@ impl World<'_> {
             category: info.category.clone(),
             started_at: Timestamp::from_unix_ms(EPOCH + started),
             received_at: Timestamp::from_unix_ms(EPOCH + received),
+            check: CheckKind::Web,
             class,
             control_ok: None,
             why: if asked { Why::Confirmation } else { Why::Routine },

@@ -1,10 +1,12 @@
 //! `country`: an emulated country to run Faultline in, on this machine, without touching its network.
 
+mod cases;
 mod probes;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand};
 use faultline_tests::country::launch::{self, Inner, Job, Line, Place, Report, RunOptions, Stopper, Task};
+use faultline_tests::country::programs::Programs;
 use faultline_tests::country::scenario::Scenario;
 use faultline_tests::country::score::{RunResult, score};
 use faultline_tests::country::{enter, relay, roles};
@@ -35,6 +37,8 @@ enum Command {
     },
     /// Runs a scenario: agents, controls and coordinator as real processes in the country.
     Run(RunArgs),
+    /// Runs small countries, each with one line and one target, and compares the judgement with what is true.
+    Cases(cases::CasesArgs),
     /// Judges the result of a run.
     Score {
         /// The object that `country run --json` wrote.
@@ -98,6 +102,10 @@ struct RunArgs {
     /// Seeds the random moments instead of the scenario's seed.
     #[arg(long)]
     seed: Option<u64>,
+    /// Instead of the timeline: every circumvention check against the scenario's endpoints, once from each provider
+    /// and each control, as a table.
+    #[arg(long)]
+    endpoints: bool,
     /// Keeps folders and logs of all programs here instead of in memory.
     #[arg(long, value_name = "DIR")]
     work: Option<PathBuf>,
@@ -135,6 +143,7 @@ fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Check { file } => Ok(read(&file).map_or_else(|code| code, |scenario| describe(&scenario))),
         Command::Run(args) => run_scenario(args),
+        Command::Cases(args) => cases::run(&args),
         Command::Score { result, json } => judge(&result, json),
         Command::Shell(args) => shell(args),
         Command::Visit(args) => runtime()?.block_on(probes::visits(args)),
@@ -192,6 +201,9 @@ fn run_scenario(args: RunArgs) -> Result<ExitCode> {
     }
     let program = program()?;
     let beside = program.parent().unwrap_or(Path::new(".")).to_owned();
+    if args.endpoints {
+        return run_endpoints(&args, &beside);
+    }
     let listener = launch::listen(args.http)?;
     let options = RunOptions {
         programs: launch::absolute(&args.programs.unwrap_or(beside)),
@@ -214,6 +226,22 @@ fn run_scenario(args: RunArgs) -> Result<ExitCode> {
         };
         if let Some(file) = file {
             written = write(file, &document).and(std::mem::replace(&mut written, Ok(())));
+        }
+    })?;
+    written?;
+    Ok(exit_code(status))
+}
+
+/// Runs the circumvention checks instead of the timeline.
+fn run_endpoints(args: &RunArgs, beside: &Path) -> Result<ExitCode> {
+    let folder = launch::absolute(args.programs.as_deref().unwrap_or(beside));
+    let agent = Programs::find(&folder)?.agent;
+    let inner = Inner::start(&job(&args.file, Task::Endpoints { agent, quiet: args.quiet })?, None)?;
+    end_on_signal(inner.stopper()?, Stopper::stop)?;
+    let mut written = Ok(());
+    let status = inner.wait(|report| {
+        if let (Report::Result(document), Some(file)) = (report, args.json.as_deref()) {
+            written = write(file, &document);
         }
     })?;
     written?;

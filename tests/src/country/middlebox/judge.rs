@@ -4,6 +4,7 @@ use super::divert::Diversions;
 use super::flow::{FlowKey, Flows, Named};
 use super::forge::Way;
 use super::packet::{ACK, Carries, Packet, SYN};
+use super::protocol::Signature;
 use crate::country::addresses::Prefix;
 use crate::country::scenario::Line;
 use crate::country::timeline::{Act, Order};
@@ -124,7 +125,16 @@ impl Judge {
         for order in orders.iter().filter(|order| order.means_address(view.remote)) {
             match order.act {
                 Act::Drop => return Some(Decision::Drop),
+                Act::SixDrop if view.packet.six => return Some(Decision::Drop),
                 Act::QuicDrop if is_quic => return Some(Decision::Drop),
+                Act::Protocol(signature) if view.outward && signature.is_in(view.packet) => {
+                    let is_reset = signature == Signature::OpenvpnReset;
+                    return Some(if is_reset {
+                        Decision::Inject(view.packet.resets())
+                    } else {
+                        Decision::Drop
+                    });
+                }
                 Act::Refuse if view.outward => {
                     let refusal = view.packet.refusal();
                     return Some(refusal.map_or(Decision::Drop, |packet| Decision::Inject(vec![packet])));
@@ -177,7 +187,10 @@ impl Judge {
         let decision = orders.iter().filter(|order| order.means_host(name)).find_map(|order| {
             Some(match (&order.act, in_clear) {
                 (Act::SniReset, false) | (Act::HostReset, true) => Decision::Inject(view.packet.resets()),
-                (Act::SniDrop, false) => Decision::Drop,
+                (Act::SniDrop, false) | (Act::HostDrop, true) => Decision::Drop,
+                (Act::SniClose, false) | (Act::HostClose, true) => {
+                    Decision::Inject(view.packet.answer_and_end(&[]))
+                }
                 (Act::HostPage(page), true) => {
                     Decision::Inject(view.packet.answer_and_end(block_page(page).as_bytes()))
                 }

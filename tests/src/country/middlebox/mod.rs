@@ -7,11 +7,14 @@
 mod divert;
 mod flow;
 mod forge;
-mod hello;
+pub mod hello;
 mod judge;
 mod pace;
 mod packet;
-mod request;
+mod protocol;
+pub mod request;
+
+pub use protocol::Signature;
 
 use super::addresses::{Prefix, six};
 use super::scenario::Line;

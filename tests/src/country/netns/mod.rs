@@ -2,7 +2,7 @@
 //!
 //! [`Layout::plan`] is pure and says what there shall be; [`Layout::build`] lets `ip`, `tc` and `iptables` make it.
 //! All of it lives in the namespaces of the process that calls it and vanishes with them. Every host is a namespace:
-//! `outside` with everything that is not in the country, one per gateway, provider, agent and control, one for
+//! `outside` with everything that is not in the country, the `backbone` before it, one per gateway, provider, agent and control, one for
 //! the coordinator, and one per network for the sites within the country. Providers with several gateways spread
 //! the world's addresses over them; networks within the country meet at an `exchange`, if anything is hosted there.
 //!
@@ -21,6 +21,8 @@ use tokio::process::Command;
 
 /// The namespace of everything outside the country.
 pub const OUTSIDE: &str = "outside";
+/// The namespace of the backbone between the country's gateways and everything outside, one hop beyond every gateway.
+pub const BACKBONE: &str = "backbone";
 /// The coordinator's namespace.
 pub const COORDINATOR: &str = "coordinator";
 /// The namespace where the country's networks meet.
@@ -143,14 +145,16 @@ impl Layout {
         Ok(())
     }
 
-    /// Lets a router pass packets on and answers come another way than they went, before its links are up.
+    /// Lets a router pass packets on and answers come another way than they went, before its links are up. Senders slow
+    /// down when packets are lost, as most servers do, whatever this machine is set to.
     async fn forwarding(&self, name: &str) -> Result<(), NetnsError> {
         if !self.routers.contains(name) {
             return Ok(());
         }
         let script = "echo 1 >/proc/sys/net/ipv4/ip_forward; \
                       for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 >$f; done; \
-                      f=/proc/sys/net/ipv6/conf/all/forwarding; if [ -e $f ]; then echo 1 >$f; fi";
+                      f=/proc/sys/net/ipv6/conf/all/forwarding; if [ -e $f ]; then echo 1 >$f; fi; \
+                      f=/proc/sys/net/ipv4/tcp_congestion_control; { echo cubic >$f || echo reno >$f; } 2>/dev/null || true";
         let mut shell = command(name, Path::new("sh"));
         shell.args(["-e", "-c", script]);
         feed("sh", name, shell, String::new()).await

@@ -1,8 +1,8 @@
 //! Says what a scenario's country consists of.
 
 use super::{
-    COORDINATOR, EXCHANGE, FILTER_FOUR, FILTER_SIX, Layout, OUTSIDE, agent, control, gateway, hosting,
-    provider,
+    BACKBONE, COORDINATOR, EXCHANGE, FILTER_FOUR, FILTER_SIX, Layout, OUTSIDE, agent, control, gateway,
+    hosting, provider,
 };
 use crate::country::addresses::{Prefix, SIX_LENGTH, four, six};
 use crate::country::scenario::{Hosting, Provider, Scenario, Who};
@@ -12,7 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 /// The address of the outside's router.
-const BACKBONE: Ipv4Addr = Ipv4Addr::new(119, 159, 250, 1);
+const WORLD: Ipv4Addr = Ipv4Addr::new(119, 159, 250, 1);
+/// The address of the backbone's router.
+const TRANSIT: Ipv4Addr = Ipv4Addr::new(119, 159, 252, 1);
 /// The address of the exchange's router.
 const MEETING_POINT: Ipv4Addr = Ipv4Addr::new(119, 159, 251, 1);
 
@@ -63,11 +65,14 @@ impl Layout {
         for gateway in &scenario.gateways {
             let name = self::gateway(gateway.asn);
             layout.routers.insert(name.clone());
-            layout.link(OUTSIDE, &name, &name, "out");
+            layout.link(BACKBONE, &name, &name, "out");
             layout.own(&name, &[gateway.router], "lo");
-            layout.lines(OUTSIDE, |f| format!("route add {} dev {name}", f.address(gateway.router)));
-            layout.way_out(&name, "out", BACKBONE);
-            layout.limit(OUTSIDE, &name, gateway.rate_kbit_s);
+            layout.lines(BACKBONE, |f| format!("route add {} dev {name}", f.address(gateway.router)));
+            layout.lines(OUTSIDE, |f| {
+                format!("route add {} via {} dev in", f.address(gateway.router), f.address(TRANSIT))
+            });
+            layout.way_out(&name, "out", TRANSIT);
+            layout.limit(BACKBONE, &name, gateway.rate_kbit_s);
             layout.limit(&name, "out", gateway.rate_kbit_s);
             if scenario.rules.iter().any(|rule| rule.who == Who::Gateway(gateway.asn)) {
                 layout.queue(&name, &["FORWARD"], None);
@@ -83,20 +88,15 @@ impl Layout {
             layout.exchange(scenario);
         }
         for (control, number) in scenario.controls.iter().zip(1..) {
-            layout.host(
-                (OUTSIDE, &format!("c{number}")),
-                &self::control(number),
-                &[control.address],
-                BACKBONE,
-            );
+            layout.host((OUTSIDE, &format!("c{number}")), &self::control(number), &[control.address], WORLD);
         }
-        layout.host((OUTSIDE, "coord"), COORDINATOR, &[scenario.coordinator], BACKBONE);
+        layout.host((OUTSIDE, "coord"), COORDINATOR, &[scenario.coordinator], WORLD);
         layout
     }
 
     fn outside(&mut self, scenario: &Scenario) {
         self.routers.insert(OUTSIDE.to_owned());
-        self.own(OUTSIDE, &[BACKBONE], "lo");
+        self.own(OUTSIDE, &[WORLD], "lo");
         let world: Vec<Ipv4Addr> = world_addresses(scenario).into_iter().collect();
         self.own(OUTSIDE, &world, "lo");
         // What nobody has is silent, as most of the unused internet is.
@@ -104,6 +104,20 @@ impl Layout {
         if scenario.rules.iter().any(|rule| rule.who == Who::Site) {
             self.queue(OUTSIDE, &["INPUT", "!", "-i", "lo"], None);
         }
+        // A router of its own, so that what a gateway lets pass can still die before it arrives.
+        self.routers.insert(BACKBONE.to_owned());
+        self.own(BACKBONE, &[TRANSIT], "lo");
+        self.link(OUTSIDE, "in", BACKBONE, "world");
+        self.lines(OUTSIDE, |f| format!("route add {} dev in", f.address(TRANSIT)));
+        self.way_out(BACKBONE, "world", WORLD);
+    }
+
+    /// Leads a network's answers from the outside over the backbone to its gateway.
+    fn route_from_outside(&mut self, prefix: Prefix, (far, router): (&str, Ipv4Addr)) {
+        self.lines(BACKBONE, |f| {
+            format!("route add {} via {} dev {far}", f.prefix(prefix), f.address(router))
+        });
+        self.lines(OUTSIDE, |f| format!("route add {} via {} dev in", f.prefix(prefix), f.address(TRANSIT)));
     }
 
     fn provider(&mut self, scenario: &Scenario, provider: &Provider) {
@@ -117,9 +131,7 @@ impl Layout {
             self.behind(&far, &name, provider.router, provider.prefix);
             if index == 0 {
                 self.way_out(&name, &far, router);
-                self.lines(OUTSIDE, |f| {
-                    format!("route add {} via {} dev {far}", f.prefix(provider.prefix), f.address(router))
-                });
+                self.route_from_outside(provider.prefix, (&far, router));
             } else {
                 self.lines(&name, |f| format!("route add {} dev {far}", f.address(router)));
             }
@@ -159,9 +171,7 @@ impl Layout {
         let upstream = scenario.gateways.iter().find(|gateway| gateway.asn == hosting.upstream);
         if let Some(router) = upstream.map(|gateway| gateway.router) {
             self.way_out(&name, "out", router);
-            self.lines(OUTSIDE, |f| {
-                format!("route add {} via {} dev {far}", f.prefix(hosting.prefix), f.address(router))
-            });
+            self.route_from_outside(hosting.prefix, (&far, router));
         }
     }
 

@@ -124,6 +124,7 @@ fn build(notes: &mut Notes<'_>, path: &Path, file: &raw::File) -> Option<Scenari
         hostings,
         controls,
         sites: Vec::new(),
+        endpoints: Vec::new(),
         landmarks: Vec::new(),
         rules: Vec::new(),
         expect: None,

@@ -5,10 +5,12 @@
 //! meets a dangling name.
 
 mod check;
+mod endpoints;
 mod expected;
 mod raw;
 mod rule;
 mod rules;
+mod site;
 mod sites;
 
 use super::addresses::Prefix;
@@ -19,7 +21,9 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use endpoints::Endpoint;
 pub use rule::{How, Rule, Seat, Who, Whom};
+pub use site::{Certificate, Content, Serves, Site};
 
 /// A scenario whose names all exist.
 #[derive(Clone, Debug)]
@@ -58,6 +62,8 @@ pub struct Scenario {
     pub controls: Vec<Control>,
     /// All sites, outside and inside.
     pub sites: Vec<Site>,
+    /// The far ends of circumvention checks.
+    pub endpoints: Vec<Endpoint>,
     /// Public hosts in providers' networks, which controls look at from outside.
     pub landmarks: Vec<Landmark>,
     /// What the censor does.
@@ -175,38 +181,6 @@ pub struct Control {
     pub address: Ipv4Addr,
 }
 
-/// A site.
-#[derive(Clone, Debug)]
-pub struct Site {
-    /// Its host name.
-    pub host: String,
-    /// Its address.
-    pub address: Ipv4Addr,
-    /// What it serves.
-    pub content: Content,
-    /// It serves over HTTP too, instead of moving visitors to HTTPS.
-    pub clear: bool,
-    /// The network of the country that it stands in; `None` = outside.
-    pub inside: Option<Asn>,
-}
-
-/// What a site serves over HTTPS.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Content {
-    /// A page with a title; the body is filled up to a few kilobytes.
-    Page {
-        /// The title.
-        title: String,
-        /// The body's own text.
-        body: Option<String>,
-    },
-    /// That many bytes, as hosts of pictures and video send them.
-    Media(usize),
-    /// A redirect to another URL.
-    Redirect(String),
-}
-
 /// An incident that ought to be published.
 #[derive(Clone, Debug)]
 pub struct Expect {
@@ -279,7 +253,15 @@ impl Scenario {
     pub fn read(path: &Path) -> Result<Self, ScenarioError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ScenarioError::Read { path: path.to_owned(), source })?;
-        check::scenario(path, &text)
+        Self::of_text(path, &text)
+    }
+
+    /// Reads and checks a scenario's text; `path` is where it stands, for messages and for the list that it names.
+    ///
+    /// # Errors
+    /// Lists every problem as `file:line: key: message`.
+    pub fn of_text(path: &Path, text: &str) -> Result<Self, ScenarioError> {
+        check::scenario(path, text)
     }
 
     /// Finds a provider by name or ASN; names compare without regard to case.

@@ -1,5 +1,6 @@
 //! The scenario file as it is written, before anything is checked; see `docs/scenarios.md`.
 
+use super::site::{Certificate, Serves};
 use faultline_model::{Access, Verdict};
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -33,6 +34,8 @@ pub(super) struct File {
     pub control: Vec<Control>,
     #[serde(default)]
     pub site: Vec<Site>,
+    #[serde(default)]
+    pub endpoint: Vec<Endpoint>,
     #[serde(default)]
     pub rule: Vec<Rule>,
     pub expect: Option<Vec<Expect>>,
@@ -106,11 +109,30 @@ pub(super) struct Site {
     pub body: Option<String>,
     pub redirect: Option<Spanned<String>>,
     pub media_bytes: Option<usize>,
+    pub location: Option<String>,
+    #[serde(default)]
+    pub challenge: bool,
+    #[serde(default)]
+    pub short: bool,
+    #[serde(default)]
+    pub serves: Serves,
+    #[serde(default)]
+    pub certificate: Certificate,
+    pub dns: Option<Spanned<String>>,
     pub inside: Option<Spanned<String>>,
     #[serde(default)]
     pub canary: bool,
     #[serde(default)]
     pub http: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Endpoint {
+    pub kind: Spanned<String>,
+    pub host: Spanned<String>,
+    pub port: Option<u16>,
+    pub to: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -140,9 +162,16 @@ pub(super) enum HowName {
     AddressRefuse,
     SniReset,
     SniDrop,
+    SniClose,
     HttpReset,
+    HttpDrop,
+    HttpClose,
     HttpBlockpage,
     QuicDrop,
+    Ipv6Drop,
+    OpenvpnDrop,
+    OpenvpnReset,
+    WireguardDrop,
     Throttle,
     Congestion,
     BadCertificate,

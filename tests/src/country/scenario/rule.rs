@@ -1,6 +1,7 @@
 //! What a rule is: somebody does something to something for a while.
 
 use super::Line;
+use crate::country::middlebox::Signature;
 use faultline_model::{Access, Asn};
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -83,12 +84,22 @@ pub enum How {
     SniReset,
     /// A TLS connection's packets vanish once its ClientHello names the host.
     SniDrop,
+    /// A TLS connection is ended in both directions once its ClientHello names the host.
+    SniClose,
     /// An HTTP connection is reset in both directions once a request names the host.
     HttpReset,
+    /// An HTTP connection's packets vanish once a request names the host.
+    HttpDrop,
+    /// An HTTP connection is ended in both directions once a request names the host.
+    HttpClose,
     /// An HTTP request that names the host is answered with a page of this text and status 200.
     HttpBlockpage(String),
     /// Datagrams to and from port 443 vanish.
     QuicDrop,
+    /// Packets of IPv6 to and from the addresses vanish.
+    Ipv6Drop,
+    /// The handshakes of a circumvention protocol are told by their signature.
+    Protocol(Signature),
     /// Each direction of each connection carries so many kilobits a second.
     Throttle(u32),
     /// Packets are delayed and lost.

@@ -2,9 +2,10 @@
 
 use super::check::{Notes, public_address};
 use super::raw::HowName;
-use super::{Content, Landmark, Scenario, Site, raw};
+use super::{Certificate, Content, Landmark, Scenario, Serves, Site, raw};
 use crate::country::addresses::{Pool, Prefix};
 use crate::country::list::{DOMESTIC, List, ListedTarget};
+use crate::country::world::dns::Answer;
 use faultline_model::{Asn, Role, Target};
 use std::net::{IpAddr, Ipv4Addr};
 use toml::Spanned;
@@ -57,7 +58,14 @@ pub(super) fn sites(notes: &mut Notes<'_>, scenario: &mut Scenario, file: &raw::
             canary(notes, scenario, entry, &host);
         }
         let content = content(notes, entry, &host);
-        scenario.sites.push(Site { host, address, content, clear: entry.http, inside });
+        let dns = entry.dns.as_ref().and_then(|text| odd_answer(notes, text));
+        scenario.sites.push(Site {
+            challenge: entry.challenge,
+            serves: entry.serves,
+            certificate: entry.certificate,
+            dns,
+            ..plain(host, address, content, (entry.http, inside))
+        });
     }
     for (raw, provider) in file.provider.iter().zip(scenario.providers.clone()) {
         for name in &raw.landmarks {
@@ -67,24 +75,51 @@ pub(super) fn sites(notes: &mut Notes<'_>, scenario: &mut Scenario, file: &raw::
                 continue;
             }
             let address = pools.place(scenario, Some(provider.asn), None);
-            let content = Content::Page { title: provider.name.clone(), body: None };
+            let content = Content::Page { title: provider.name.clone(), body: None, short: false };
             let inside = Some(provider.asn);
             scenario.landmarks.push(Landmark { host: host.clone(), asn: provider.asn });
-            scenario.sites.push(Site { host, address, content, clear: false, inside });
+            scenario.sites.push(plain(host, address, content, (false, inside)));
         }
     }
+    super::endpoints::endpoints(notes, scenario, file, &mut pools.outside);
     for listed in scenario.list.targets.clone() {
         let host = listed.target.host();
         if scenario.sites.iter().all(|site| site.host != host) {
             let content = match listed.role {
                 Role::Media => Content::Media(MEDIA_BYTES),
-                Role::Site | Role::AppApi => Content::Page { title: listed.service_name.clone(), body: None },
+                Role::Site | Role::AppApi => {
+                    Content::Page { title: listed.service_name.clone(), body: None, short: false }
+                }
             };
             let address = pools.place(scenario, None, None);
-            scenario.sites.push(Site { host: host.to_owned(), address, content, clear: false, inside: None });
+            scenario.sites.push(plain(host.to_owned(), address, content, (false, None)));
         }
     }
     stand_ins(scenario, &mut pools, file);
+}
+
+/// Makes a site with nothing odd about it.
+pub(super) const fn plain(
+    host: String,
+    address: Ipv4Addr,
+    content: Content,
+    (clear, inside): (bool, Option<Asn>),
+) -> Site {
+    let (serves, certificate) = (Serves::Itself, Certificate::Good);
+    Site { host, address, content, clear, challenge: false, serves, certificate, dns: None, inside }
+}
+
+/// Reads what true resolvers answer for a name that does not lead to its site.
+fn odd_answer(notes: &mut Notes<'_>, text: &Spanned<String>) -> Option<Answer> {
+    match text.get_ref().as_str() {
+        "none" => Some(Answer::NoSuchName),
+        "empty" => Some(Answer::Empty),
+        other => {
+            let bad = format!("{other:?} is neither none nor empty nor an IPv4 address");
+            let read = other.parse().map_err(|_| bad);
+            notes.keep(text.span().start, "dns", read).map(Answer::Address)
+        }
+    }
 }
 
 /// Adds the hosts that answer for others where a rule needs one and names none.
@@ -97,8 +132,9 @@ fn stand_ins(scenario: &mut Scenario, pools: &mut Pools, file: &raw::File) {
     for (how, host) in [(HowName::BadCertificate, IMPOSTOR), (HowName::CaptivePortal, PORTAL)] {
         if needs(how) {
             let address = pools.place(scenario, None, None);
-            let content = Content::Page { title: "Sign in to this network".to_owned(), body: None };
-            scenario.sites.push(Site { host: host.to_owned(), address, content, clear: true, inside: None });
+            let content =
+                Content::Page { title: "Sign in to this network".to_owned(), body: None, short: false };
+            scenario.sites.push(plain(host.to_owned(), address, content, (true, None)));
         }
     }
 }
@@ -182,11 +218,15 @@ fn content(notes: &mut Notes<'_>, raw: &raw::Site, host: &str) -> Content {
         }
         return Content::Redirect(redirect.get_ref().clone());
     }
+    if let Some(location) = &raw.location {
+        return Content::Redirect(location.clone());
+    }
     match raw.media_bytes {
         Some(bytes) => Content::Media(bytes),
         None => Content::Page {
             title: raw.title.clone().unwrap_or_else(|| host.to_owned()),
             body: raw.body.clone(),
+            short: raw.short,
         },
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::country::addresses::six;
 use hickory_proto::op::{Message, MessageType, Metadata, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -21,12 +21,14 @@ const MAX_QUERY: usize = 4096;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a server knows about a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     /// Its IPv4 address.
     Address(Ipv4Addr),
     /// Its IPv4 address, and the IPv6 address that goes with it.
     Both(Ipv4Addr),
+    /// It is another name for one that has no address.
+    Empty,
     /// The name does not exist.
     NoSuchName,
 }
@@ -36,6 +38,8 @@ pub enum Answer {
 pub struct Zone {
     /// Addresses by name.
     pub names: BTreeMap<String, Ipv4Addr>,
+    /// Names that do not lead to their site.
+    pub odd: BTreeMap<String, Answer>,
     /// Every address has its companion of IPv6.
     pub six: bool,
 }
@@ -44,7 +48,8 @@ impl Zone {
     /// Returns what is true about a host.
     #[must_use]
     pub fn answer(&self, host: &str) -> Answer {
-        self.names.get(host).map_or(Answer::NoSuchName, |address| Answer::at(*address, self.six))
+        let usual = || self.names.get(host).map(|address| Answer::at(*address, self.six));
+        self.odd.get(host).copied().or_else(usual).unwrap_or(Answer::NoSuchName)
     }
 }
 
@@ -141,6 +146,11 @@ pub fn reply(query: &[u8], lookup: &Lookup) -> Option<Vec<u8>> {
             answer.add_answer(Record::from_rdata(question.name().clone(), TTL_S, data));
         }
         Answer::Address(_) | Answer::Both(_) => {}
+        Answer::Empty => {
+            let other = Name::from_ascii(format!("web01.{host}.")).ok()?;
+            let data = RData::CNAME(CNAME(other));
+            answer.add_answer(Record::from_rdata(question.name().clone(), TTL_S, data));
+        }
         Answer::NoSuchName => answer.metadata.response_code = ResponseCode::NXDomain,
     }
     answer.add_query(question.clone());
@@ -166,7 +176,7 @@ pub(crate) mod tests {
 
     fn ask(host: &str, kind: RecordType) -> Message {
         let names = BTreeMap::from([("x.com".to_owned(), Ipv4Addr::new(151, 101, 0, 10))]);
-        let zone = Zone { names, six: false };
+        let zone = Zone { names, ..Zone::default() };
         let lookup: Lookup = Arc::new(move |host: &str| zone.answer(host));
         let bytes = reply(&query(host, kind), &lookup).expect("an answer");
         Message::from_vec(&bytes).expect("decodes")

@@ -8,10 +8,11 @@
 pub mod certificates;
 pub mod dns;
 mod pages;
+mod proxy;
 pub mod quic;
 
 use super::addresses::{Prefix, both, four};
-use super::scenario::Content;
+use super::scenario::{Certificate, Content, Serves};
 use super::timeline::Standing;
 use certificates::{Authority, AuthorityPem, ByName, CertificateError};
 use dns::{Lookup, Zone};
@@ -43,7 +44,7 @@ const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(20);
 const CONNECTION_LIFE: Duration = Duration::from_secs(120);
 
 /// A site as it is served.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Served {
     /// Its address.
     pub address: Ipv4Addr,
@@ -51,6 +52,25 @@ pub struct Served {
     pub content: Content,
     /// It serves the same over HTTP instead of moving visitors to HTTPS.
     pub clear: bool,
+    /// Visitors from the country have to show that they are no robots.
+    pub challenge: bool,
+    /// What kind of server it is.
+    pub serves: Serves,
+    /// What it proves its name with.
+    pub certificate: Certificate,
+}
+
+impl Default for Served {
+    fn default() -> Self {
+        Self {
+            address: Ipv4Addr::UNSPECIFIED,
+            content: Content::Media(0),
+            clear: false,
+            challenge: false,
+            serves: Serves::Itself,
+            certificate: Certificate::Good,
+        }
+    }
 }
 
 /// What a process with sites needs to know to start.
@@ -58,6 +78,8 @@ pub struct Served {
 pub struct Config {
     /// Who vouches for the sites.
     pub authority: AuthorityPem,
+    /// Who vouches for whatever an interceptor shows.
+    pub local: Option<AuthorityPem>,
     /// The sites by host name.
     pub sites: BTreeMap<String, Served>,
     /// Host names of DNS over HTTPS and over TLS, with their addresses.
@@ -104,10 +126,19 @@ impl World {
     /// Says what could not be made or opened.
     pub async fn open(config: Config, standing: Standing) -> Result<Self, WorldError> {
         let authority = Authority::open(&config.authority).map_err(WorldError::Certificates)?;
+        let local =
+            config.local.as_ref().map(Authority::open).transpose().map_err(WorldError::Certificates)?;
         let mut acceptors = HashMap::new();
         let mut quic = Vec::new();
         for (address, hosts) in hosts_by_address(&config) {
-            acceptors.insert(address, acceptor(&authority, &hosts, &standing)?);
+            let is_interceptor = served_at(&config, address, Serves::Interceptor);
+            let issuer = local.as_ref().filter(|_| is_interceptor).unwrap_or(&authority);
+            let certificates = |host: &str| match config.sites.get(host) {
+                Some(site) if !is_interceptor => site.certificate,
+                _ => Certificate::Good,
+            };
+            let hosts: Vec<_> = hosts.iter().map(|host| (host.clone(), certificates(host))).collect();
+            acceptors.insert(address, acceptor(issuer, &hosts, &standing)?);
             for own in both(address, config.zone.six) {
                 // A socket of its own for each address, so that answers come from where the question went.
                 let socket = UdpSocket::bind((own, HTTPS)).await;
@@ -131,6 +162,7 @@ impl World {
     /// Fails when a resolver's address cannot be listened on.
     pub async fn serve(self) -> Result<(), WorldError> {
         let hosts = hosts_by_address(&self.config);
+        let proxies = Arc::new(proxy::Proxies::of(&self.config));
         let zone = self.config.zone;
         let six = zone.six;
         let lookup: Lookup = Arc::new(move |host: &str| zone.answer(host));
@@ -154,12 +186,21 @@ impl World {
         let acceptors = Arc::new(self.acceptors);
         let (secure, clear) = (Arc::clone(&library), library);
         let (for_https, for_dot) = (Arc::clone(&acceptors), acceptors);
+        let for_http = Arc::clone(&proxies);
         tasks.spawn(async move {
-            accept(self.https, move |tcp| https(Arc::clone(&for_https), tcp, Arc::clone(&secure))).await;
+            let serve = move |tcp| {
+                let (acceptors, library) = (Arc::clone(&for_https), Arc::clone(&secure));
+                proxy::or(Arc::clone(&proxies), tcp, |tcp| https(acceptors, tcp, library))
+            };
+            accept(self.https, serve).await;
             Ok(())
         });
         tasks.spawn(async move {
-            accept(self.http, move |tcp| http(tcp, Arc::clone(&clear))).await;
+            let serve = move |tcp| {
+                let library = Arc::clone(&clear);
+                proxy::or(Arc::clone(&for_http), tcp, |tcp| http(tcp, library))
+            };
+            accept(self.http, serve).await;
             Ok(())
         });
         tasks.spawn(async move {
@@ -176,7 +217,16 @@ impl World {
     }
 }
 
-fn acceptor(authority: &Authority, hosts: &[String], standing: &Standing) -> Result<TlsAcceptor, WorldError> {
+/// Says whether a server of that kind stands at an address.
+fn served_at(config: &Config, address: Ipv4Addr, kind: Serves) -> bool {
+    config.sites.values().any(|site| site.address == address && site.serves == kind)
+}
+
+fn acceptor(
+    authority: &Authority,
+    hosts: &[(String, Certificate)],
+    standing: &Standing,
+) -> Result<TlsAcceptor, WorldError> {
     let by_name = ByName::issue(authority, hosts, standing.clone()).map_err(WorldError::Certificates)?;
     let mut tls = rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
@@ -193,6 +243,10 @@ fn hosts_by_address(config: &Config) -> HashMap<Ipv4Addr, Vec<String>> {
     let resolvers = config.resolver_hosts.iter().map(|(host, address)| (host, *address));
     for (host, address) in sites.chain(resolvers) {
         hosts.entry(address).or_default().push(host.clone());
+    }
+    // An interceptor answers for everybody.
+    for site in config.sites.values().filter(|site| site.serves == Serves::Interceptor) {
+        hosts.entry(site.address).or_default().extend(config.sites.keys().cloned());
     }
     for (address, host) in &config.resolver_addresses {
         let own = hosts.entry(*address).or_default();

@@ -56,7 +56,16 @@ impl Library {
         if self.resolvers.contains(&host) && request.uri().path() == "/dns-query" {
             return self.dns(request).await;
         }
-        self.refusal(ends, &host).unwrap_or_else(|| self.content(&host))
+        self.visit(ends, &host)
+    }
+
+    /// Answers a visitor: with a refusal or a challenge where the site has one for visitors from the country.
+    fn visit(&self, ends: Ends, host: &str) -> Response<Full<Bytes>> {
+        let is_domestic = self.country.iter().any(|prefix| prefix.contains(ends.from));
+        if is_domestic && self.sites.get(host).is_some_and(|site| site.challenge) {
+            return challenge();
+        }
+        self.refusal(ends, host).unwrap_or_else(|| self.content(host))
     }
 
     fn content(&self, host: &str) -> Response<Full<Bytes>> {
@@ -67,9 +76,11 @@ impl Library {
                 let body = Bytes::from(vec![0x5a; *bytes]);
                 answer(StatusCode::OK, "application/octet-stream", body)
             }
-            Some(Content::Page { title, body }) => {
-                answer(StatusCode::OK, "text/html; charset=utf-8", page(title, body.as_deref()).into())
-            }
+            Some(Content::Page { title, body, short }) => answer(
+                StatusCode::OK,
+                "text/html; charset=utf-8",
+                page(title, body.as_deref(), if *short { 0 } else { PAGE_BYTES }).into(),
+            ),
         }
     }
 
@@ -93,7 +104,7 @@ impl Library {
         let host = self.served(ends.at, host_of(request));
         match self.sites.get(&host) {
             None => plain(StatusCode::NOT_FOUND, "no such site\n"),
-            Some(site) if site.clear => self.refusal(ends, &host).unwrap_or_else(|| self.content(&host)),
+            Some(site) if site.clear => self.visit(ends, &host),
             Some(_) => {
                 let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
                 moved(&format!("https://{host}{path}"))
@@ -135,16 +146,28 @@ fn host_of(request: &Request<Incoming>) -> String {
     host.split(':').next().unwrap_or_default().to_ascii_lowercase()
 }
 
-fn page(title: &str, body: Option<&str>) -> String {
+fn page(title: &str, body: Option<&str>, least: usize) -> String {
     let title = title.replace('&', "&amp;").replace('<', "&lt;");
     let text = body.unwrap_or("Everything is as it should be on this page of the emulated world.");
     let mut page =
         format!("<!doctype html>\n<html><head><title>{title}</title></head>\n<body><p>{text}</p>\n");
-    while page.len() < PAGE_BYTES {
+    while page.len() < least {
         page.push_str("<p>This line makes the page as long as a small page of the real web.</p>\n");
     }
     page.push_str("</body></html>\n");
     page
+}
+
+/// The page of a content network that wants to see a browser, as Cloudflare's looks.
+fn challenge() -> Response<Full<Bytes>> {
+    let body = "<!doctype html>\n<html><head><title>Just a moment...</title></head>\n<body>\
+                <p>Checking that you are no robot.</p></body></html>\n";
+    let kind = "text/html; charset=utf-8";
+    let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, kind, Bytes::from_static(body.as_bytes()));
+    let headers = response.headers_mut();
+    headers.insert(header::SERVER, header::HeaderValue::from_static("cloudflare"));
+    headers.insert("cf-mitigated", header::HeaderValue::from_static("challenge"));
+    response
 }
 
 fn moved(to: &str) -> Response<Full<Bytes>> {

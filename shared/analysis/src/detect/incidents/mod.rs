@@ -22,7 +22,7 @@ use super::null::Nulls;
 use super::store::Ms;
 use cluster::Cluster;
 use faultline_model::{Incident, IncidentId, Status, Verdict};
-use statement::{Stance, Statement};
+pub(super) use statement::{Stance, Statement};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) use outage::Outage;
@@ -75,6 +75,13 @@ struct Marks {
     is_merged: bool,
 }
 
+impl Incidents {
+    /// Says whether a site is failing for everybody now.
+    pub(super) fn is_down(&self, target: usize) -> bool {
+        self.outages.get(&target).is_some_and(|outage| outage.cleared.is_none())
+    }
+}
+
 impl Core {
     /// Tells anew what changed, and returns what is to be published.
     pub(super) fn update_incidents(&mut self, nulls: &mut Nulls) -> Vec<Incident> {
@@ -107,6 +114,8 @@ impl Core {
         }
         changed.extend(self.publish_outages());
         changed.extend(self.publish_shutdowns());
+        changed.extend(self.publish_slow());
+        changed.extend(self.publish_degraded());
         let mut changed: Vec<Incident> = changed.into_values().collect();
         changed.sort_by(|a, b| (a.detected_at, &a.id).cmp(&(b.detected_at, &b.id)));
         changed
@@ -178,7 +187,7 @@ impl Core {
         }
     }
 
-    fn is_long_closed(&self, id: &IncidentId) -> bool {
+    pub(super) fn is_long_closed(&self, id: &IncidentId) -> bool {
         let closed = self.incidents.marks.get(id).and_then(|marks| marks.closed);
         closed.is_some_and(|closed| self.now - closed > self.stretch(REOPEN_MS))
     }

@@ -28,7 +28,7 @@ pub(super) const MERGED: &str = "withdrawn: it is part of incident ";
 impl Core {
     /// Publishes a statement as a new incident or as the next revision of one. Returns the incident if anything
     /// was published.
-    pub(super) fn publish(
+    pub(in super::super) fn publish(
         &mut self,
         id: Option<IncidentId>,
         statement: &Statement,
@@ -58,7 +58,11 @@ impl Core {
     }
 
     /// Withdraws an incident that turned out to be part of another; nothing if it is withdrawn already.
-    pub(super) fn withdraw_merged(&mut self, id: &IncidentId, into: &IncidentId) -> Option<Incident> {
+    pub(in super::super) fn withdraw_merged(
+        &mut self,
+        id: &IncidentId,
+        into: &IncidentId,
+    ) -> Option<Incident> {
         let mut incident = self.incidents.published.get(id).filter(|incident| !incident.retracted)?.clone();
         incident.retracted = true;
         incident.revision += 1;
@@ -243,7 +247,9 @@ impl Core {
         let family = match statement.verdict {
             Verdict::TargetOutage | Verdict::GeoBlock => "target",
             Verdict::CoordinatorOutage => "own",
+            Verdict::Throttling => "slow",
             Verdict::InsufficientData => "insufficient",
+            Verdict::TechnicalFailure => "failure",
             _ if statement.targets.is_empty() => "cut",
             _ => "block",
         };

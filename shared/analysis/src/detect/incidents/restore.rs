@@ -20,12 +20,26 @@ impl Core {
             let is_merged = incident.retracted && incident.revisions.last().is_some_and(is_merger);
             let marks = Marks { revised: ms(revised), closed, is_merged };
             self.incidents.marks.insert(incident.id.clone(), marks);
-            if !incident.retracted && incident.targets.is_empty() {
+            if !incident.retracted && incident.verdict == Verdict::TechnicalFailure {
+                self.restore_failure(&incident);
+            } else if !incident.retracted && incident.targets.is_empty() {
                 self.restore_cut(&incident);
             } else if !incident.retracted {
                 self.restore_cells(&incident);
             }
             self.incidents.published.insert(incident.id.clone(), incident);
+        }
+    }
+
+    fn restore_failure(&mut self, incident: &Incident) {
+        for asn in &incident.asns {
+            let family = self.world.family_of(*asn);
+            let onset = incident.onset_by_asn.get(asn).copied().unwrap_or(incident.onset);
+            let end = incident.end_by_asn.get(asn).copied().or(incident.end);
+            let mut alarm = Alarm::new(ms(onset), ms(incident.detected_at), Strength::Firm);
+            alarm.cleared = end.map(|end| Cleared { end: ms(end), at: ms(end) });
+            alarm.incident = Some(incident.id.clone());
+            self.degraded.alarms.insert(family, alarm);
         }
     }
 
@@ -52,18 +66,23 @@ impl Core {
             }
             for asn in &incident.asns {
                 let family = self.world.family_of(*asn);
-                self.note_alarm(family);
                 let onset = incident.onset_by_asn.get(asn).copied().unwrap_or(incident.onset);
                 let end = incident.end_by_asn.get(asn).map(|end| Cleared { end: ms(*end), at: ms(*end) });
                 let is_weak = incident.verdict == Verdict::InsufficientData;
-                self.cells.get_mut(family, *target).alarm = Some(Alarm {
+                let alarm = Alarm {
                     onset: ms(onset),
                     at: ms(incident.detected_at),
                     cleared: end.or(cleared),
                     incident: Some(incident.id.clone()),
                     strength: if is_weak { Strength::Sparse } else { Strength::Firm },
                     returns: 0,
-                });
+                };
+                if incident.verdict == Verdict::Throttling {
+                    self.slow.alarms.insert((family, *target), alarm);
+                    continue;
+                }
+                self.note_alarm(family);
+                self.cells.get_mut(family, *target).alarm = Some(alarm);
             }
         }
     }

@@ -207,7 +207,7 @@ impl Core {
 
     /// Returns the earliest of the networks' beginnings that lies within a base period of the middle one: a
     /// single odd estimate does not move the incident.
-    pub(super) fn first_onset(&self, statement: &Statement) -> Option<Ms> {
+    pub(in super::super) fn first_onset(&self, statement: &Statement) -> Option<Ms> {
         let mut onsets: Vec<Ms> = statement.onsets.values().map(Change::middle).collect();
         onsets.sort_unstable();
         let middle = onsets.get(onsets.len() / 2).copied()?;

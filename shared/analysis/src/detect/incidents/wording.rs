@@ -33,6 +33,11 @@ impl Core {
         let names: Vec<String> =
             statement.families.iter().map(|f| self.world.families[*f].name.clone()).collect();
         let whom = list(&names);
+        if statement.verdict == Verdict::TechnicalFailure {
+            return format!(
+                "everything abroad fails often for customers of {whom}, {span}; nothing is singled out"
+            );
+        }
         if statement.targets.is_empty() {
             return self.shutdown_headline(statement, &span);
         }
@@ -51,6 +56,9 @@ impl Core {
                     "{what} {are} blocked for customers of {}, {span}; everything else works",
                     self.measured(statement)
                 )
+            }
+            Verdict::Throttling => {
+                format!("{what} {are} slowed, not cut, for customers of {whom}, {span}")
             }
             Verdict::TargetOutage => {
                 let verb = if services.len() == 1 { "fails" } else { "fail" };
@@ -107,7 +115,7 @@ impl Core {
     }
 
     /// Returns a family's name with its ASN.
-    pub(super) fn family_name(&self, asn: Asn) -> String {
+    pub(in super::super) fn family_name(&self, asn: Asn) -> String {
         match self.world.family_named(asn).map(|family| &self.world.families[family].name) {
             Some(name) if *name != asn.to_string() => format!("{name} ({asn})"),
             _ => asn.to_string(),

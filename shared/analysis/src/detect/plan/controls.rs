@@ -5,7 +5,7 @@ use super::super::store::{ASKED_PER_TARGET, ASKED_WINDOW_MS, Ms};
 use super::super::world::TargetNo;
 use super::{Asked, PATIENCE_MS};
 use crate::detect::{Ask, AskReason, Who};
-use faultline_model::AgentId;
+use faultline_model::{AgentId, CheckKind};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Controls that are asked at a time.
@@ -62,7 +62,14 @@ impl Core {
         let exclude: BTreeSet<AgentId> = self.exhausted_controls(target);
         self.note(Asked::Controls, target, CONTROLS);
         let target = self.world.targets[target].target.clone();
-        Some(Ask { target, who: Who::Controls, count: CONTROLS, reason: AskReason::Suspicion, exclude })
+        Some(Ask {
+            target,
+            check: CheckKind::Web,
+            who: Who::Controls,
+            count: CONTROLS,
+            reason: AskReason::Suspicion,
+            exclude,
+        })
     }
 
     fn exhausted_controls(&self, target: TargetNo) -> BTreeSet<AgentId> {

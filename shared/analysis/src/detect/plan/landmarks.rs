@@ -4,7 +4,7 @@ use super::super::core::Core;
 use super::super::store::Ms;
 use super::PATIENCE_MS;
 use crate::detect::{Ask, AskReason, Who};
-use faultline_model::Target;
+use faultline_model::{CheckKind, Target};
 use std::collections::BTreeSet;
 
 /// Controls that are asked at a time.
@@ -31,7 +31,7 @@ impl Core {
         for target in wanted {
             self.plan.landmarks.insert(target.clone(), self.now);
             let (who, reason, exclude) = (Who::Controls, AskReason::Silence, BTreeSet::new());
-            asks.push(Ask { target, who, count: CONTROLS, reason, exclude });
+            asks.push(Ask { target, check: CheckKind::Web, who, count: CONTROLS, reason, exclude });
         }
     }
 }

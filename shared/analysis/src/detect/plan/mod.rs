@@ -23,7 +23,7 @@ use super::core::Core;
 use super::store::{ASKED_PER_TARGET, ASKED_WINDOW_MS, Ms};
 use super::world::{FamilyNo, TargetNo};
 use super::{Ask, AskReason, Who};
-use faultline_model::{AgentId, Target};
+use faultline_model::{AgentId, CheckKind, Target};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An answer is awaited so long before somebody else is asked.
@@ -105,6 +105,7 @@ impl Core {
             }
         }
         asks.extend(self.follow_up());
+        self.ask_downloads(&mut asks);
         self.plan.wake = self.next_look();
         asks
     }
@@ -139,6 +140,7 @@ impl Core {
         };
         Some(Ask {
             target: self.world.targets[want.target].target.clone(),
+            check: CheckKind::Web,
             who: Who::Family(self.world.families[want.family].asn),
             count,
             reason: want.reason,

@@ -7,7 +7,7 @@ use super::super::store::{ASKED_WINDOW_MS, Ms};
 use super::super::world::{FamilyNo, TargetNo};
 use super::{Asked, PATIENCE_MS, Want};
 use crate::detect::{Ask, AskReason, Who};
-use faultline_model::AgentId;
+use faultline_model::{AgentId, CheckKind};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Agents that a first failure asks for, the first one included.
@@ -55,6 +55,7 @@ impl Core {
                 agents.iter().map(|agent| self.store.agents[*agent].id.clone()).collect();
             asks.push(Ask {
                 target: self.world.targets[canary].target.clone(),
+                check: CheckKind::Web,
                 count: ids.len(),
                 who: Who::Agents(ids),
                 reason: AskReason::Canary,
@@ -97,6 +98,9 @@ impl Core {
     /// Returns what suspicions want to know from their own network and from the others.
     pub(super) fn want_suspicions(&self) -> Vec<Want> {
         let mut wants = Vec::new();
+        let firm =
+            self.cells.alarms().filter(|(_, _, alarm)| alarm.is_open() && alarm.strength == Strength::Firm);
+        let firm: Vec<(FamilyNo, TargetNo)> = firm.map(|(family, target, _)| (family, target)).collect();
         for (reading, stream) in self.open_streams() {
             let (family, target) = (reading.family, reading.target);
             let agents = self.family_agents(family);
@@ -109,7 +113,7 @@ impl Core {
             let second = SECOND_ROUND.max(super::ceil(SECOND_SHARE * count(agents.len())));
             let desired = (if agree { second } else { FIRST_ROUND }).min(agents.len());
             let awaited = self.awaited(family, target);
-            let is_known = self.is_service_known(family, target);
+            let is_known = self.is_service_known(family, target, &firm);
             let mut want = Want {
                 priority: if is_known { 5 } else { 0 },
                 since: stream.since,
@@ -153,11 +157,11 @@ impl Core {
     }
 
     /// Says whether another target of the same service is already known to fail on this network.
-    fn is_service_known(&self, family: FamilyNo, target: TargetNo) -> bool {
+    fn is_service_known(&self, family: FamilyNo, target: TargetNo, firm: &[(FamilyNo, TargetNo)]) -> bool {
         let service = &self.world.targets[target].service;
-        (0..self.world.targets.len()).any(|other| {
-            let is_strong = self.open_strength(family, other) == Some(Strength::Firm);
-            other != target && self.world.targets[other].service == *service && is_strong
-        })
+        let from = firm.partition_point(|(other, _)| *other < family);
+        let own = firm[from..].iter().take_while(|(other, _)| *other == family);
+        own.map(|(_, other)| *other)
+            .any(|other| other != target && self.world.targets[other].service == *service)
     }
 }

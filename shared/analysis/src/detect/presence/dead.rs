@@ -6,7 +6,7 @@
 //!            p0 = max(.22, 1.5 hist + .05)
 //! alarm: votes >= 60 % of the active agents and at least two, three active agents, e-BH at one percent over networks
 //! ```
-//! A gate of our own: of everything else that the agents try abroad, three quarters fail as well. Sites inside the
+//! A gate of our own: of everything else that the agents try abroad, six in seven fail as well; a line that carries a part of it is degraded, not dead. Sites inside the
 //! country take no part: whether they work tells how far people still reach.
 
 use super::super::cells::Cleared;
@@ -25,7 +25,7 @@ const CAP: f64 = 4.0;
 const VOTES: f64 = 0.6;
 const LEAST_ACTIVE: usize = 3;
 /// Of everything else so much must fail.
-const REST_FAILS: f64 = 0.75;
+const REST_FAILS: f64 = 0.85;
 /// Live: windows, of which each has an equal part of the evidence.
 const LIVE_WINDOWS_MS: [Ms; 4] = [60_000, 120_000, 240_000, 840_000];
 /// Recorded data: the one window.

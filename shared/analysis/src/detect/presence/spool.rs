@@ -5,8 +5,8 @@ use super::super::core::Core;
 use super::super::evidence::count;
 use super::super::store::{Entry, Ms};
 use super::super::world::FamilyNo;
-use super::Cut;
 use super::dead::as_points;
+use super::{BURST_MS, Cut};
 use std::collections::BTreeMap;
 
 /// Results of an agent from which on it has a say.
@@ -58,8 +58,27 @@ impl Core {
     pub(in super::super) fn late_results(&self, family: FamilyNo, cut: &Cut) -> Vec<Entry> {
         let (from, to) = (cut.high + EDGE_MS, cut.until(self.now) - EDGE_MS);
         let mut entries = self.foreign(family, from, to);
-        entries.retain(|entry| entry.received - entry.start > PROMPT_MS);
+        let spans = self.silent_spans(family, cut);
+        // Others' late results are of lines that were not silent with it, and say nothing about it.
+        entries.retain(|entry| {
+            let is_late = entry.received - entry.start > PROMPT_MS;
+            let own = spans.get(&entry.agent);
+            is_late && own.is_some_and(|(fell, back)| entry.start > *fell && entry.start < *back)
+        });
         entries
+    }
+
+    /// Returns from when to when agents were silent that fell silent with a cut, and were heard in it no more.
+    fn silent_spans(&self, family: FamilyNo, cut: &Cut) -> BTreeMap<usize, (Ms, Ms)> {
+        let mut spans = BTreeMap::new();
+        for (key, heard) in self.members(family) {
+            let fall = self.falls_of(heard).find(|(fell, _)| (fell - cut.low).abs() <= BURST_MS);
+            let number = self.store.number(&key.0, key.1);
+            spans.extend(
+                number.zip(fall).map(|(number, (fell, back))| (number, (fell, back.unwrap_or(Ms::MAX)))),
+            );
+        }
+        spans
     }
 
     /// Returns the share of fine results of every agent with enough of them.

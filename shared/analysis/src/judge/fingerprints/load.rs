@@ -87,6 +87,7 @@ struct PlanetRow {
 #[derive(Default)]
 pub(super) struct Gathering {
     addresses: BTreeMap<IpAddr, Entry>,
+    aliases: BTreeMap<String, Entry>,
     texts: Vec<String>,
     text_entries: Vec<(Place, Entry)>,
     patterns: Vec<(Place, Pattern, Entry)>,
@@ -138,6 +139,7 @@ impl Gathering {
         });
         let set = Set {
             addresses: self.addresses,
+            aliases: self.aliases,
             texts: automaton.expect("an automaton of nothing can be built"),
             text_entries,
             patterns: self.patterns,
@@ -161,10 +163,7 @@ impl Gathering {
     fn add_ooni_row(&mut self, row: &OoniRow) -> Result<(), String> {
         let entry = Entry { name: printable(&row.name), scope: scope_of_ooni(&row.scope) };
         if row.location_found == "dns" {
-            // Some rows name an alias (CNAME); which aliases an answer went through is not recorded.
-            let address = row.pattern.trim().parse().map_err(|_| "not an address".to_owned())?;
-            self.add_address(address, entry);
-            return Ok(());
+            return self.add_answer(&row.pattern, entry);
         }
         let place = match row.location_found.as_str() {
             "body" => Place::Body,
@@ -209,12 +208,24 @@ impl Gathering {
         Ok(())
     }
 
-    /// The scope that confirms wins where two rows name one address.
-    fn add_address(&mut self, address: IpAddr, entry: Entry) {
-        let is_confirmed = self.addresses.get(&address).is_some_and(|known| known.scope.confirms());
-        if !is_confirmed {
-            self.addresses.insert(address, entry);
+    /// Adds an answer: an address, or an alias that it leads through. The scope that confirms wins where two rows name
+    /// one address.
+    fn add_answer(&mut self, pattern: &str, entry: Entry) -> Result<(), String> {
+        let pattern = pattern.trim().trim_end_matches('.').to_ascii_lowercase();
+        if let Ok(address) = pattern.parse::<IpAddr>() {
+            let is_confirmed = self.addresses.get(&address).is_some_and(|known| known.scope.confirms());
+            if !is_confirmed {
+                self.addresses.insert(address, entry);
+            }
+            return Ok(());
         }
+        let is_name = pattern.contains('.')
+            && pattern.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
+        if !is_name {
+            return Err("neither an address nor a name".to_owned());
+        }
+        self.aliases.insert(pattern, entry);
+        Ok(())
     }
 
     fn add(&mut self, place: Place, pattern: Pattern, entry: Entry) {

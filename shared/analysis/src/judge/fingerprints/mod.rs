@@ -61,6 +61,8 @@ pub struct Fingerprints(Arc<Set>);
 struct Set {
     /// Addresses to which forged answers point.
     addresses: BTreeMap<IpAddr, Entry>,
+    /// Names through which forged answers lead.
+    aliases: BTreeMap<String, Entry>,
     /// Plain texts that lie anywhere in a body or an answer: one automaton, and what each of its texts means.
     texts: AhoCorasick,
     text_entries: Vec<(Place, Entry)>,
@@ -127,6 +129,11 @@ impl Fingerprints {
         BUILT_IN.clone()
     }
 
+    /// Returns the one set of built-in fingerprints that everybody shares.
+    pub(crate) fn shared() -> &'static Self {
+        &BUILT_IN
+    }
+
     /// Returns the built-in fingerprints and those of files, and what became of each file. A file is told apart by the
     /// end of its name, such as `fingerprints_dns.csv`; one of another name is no fingerprint file and left out.
     #[must_use]
@@ -146,6 +153,13 @@ impl Fingerprints {
     #[must_use]
     pub fn address(&self, address: IpAddr) -> Option<&str> {
         self.0.addresses.get(&address).filter(|entry| entry.scope.confirms()).map(|entry| entry.name.as_str())
+    }
+
+    /// Returns the name of the fingerprint that knows an alias as one through which forged answers lead.
+    #[must_use]
+    pub fn alias(&self, name: &str) -> Option<&str> {
+        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        self.0.aliases.get(&name).filter(|entry| entry.scope.confirms()).map(|entry| entry.name.as_str())
     }
 
     /// Says whether an address belongs to a filter that the subscriber ordered.

@@ -3,7 +3,8 @@
 use super::super::tests::{Builder, assert_judged};
 use super::super::{ControlFact, judge_with};
 use super::{Fingerprints, KnownPage, Page};
-use faultline_model::{Class, Engine, Fact, HttpFact, Layer, LayerStatus};
+use faultline_model::{Class, DnsAnswer, Engine, Fact, Header, HttpFact, Layer, LayerStatus};
+use std::io::Write;
 
 const HEADER: &str = "name,scope,other_names,location_found,pattern_type,pattern,confidence_no_fp,expected_countries,source,exp_url,notes\n";
 
@@ -80,7 +81,7 @@ fn bad_and_expensive_patterns_are_counted_and_the_rest_is_used() {
     let huge = "(a{500}){500}";
     let long = "y".repeat(3000);
     let rows = format!(
-        "x.1,nat,,body,regexp,(unclosed,5,,,,\nx.2,nat,,body,regexp,{huge},5,,,,\nx.3,nat,,body,contains,{long},5,,,,\nx.4,nat,,body,contains,ab,5,,,,\nx.5,nat,,body,regexp,(abcd)*,5,,,,\nx.6,nat,,dns,full,not an address,5,,,,\nx.7,nat,,footer,full,whatever,5,,,,\nx.8,nat,,body,contains,Access is denied,5,,,,\n"
+        "x.1,nat,,body,regexp,(unclosed,5,,,,\nx.2,nat,,body,regexp,{huge},5,,,,\nx.3,nat,,body,contains,{long},5,,,,\nx.4,nat,,body,contains,ab,5,,,,\nx.5,nat,,body,regexp,(abcd)*,5,,,,\nx.6,nat,,dns,full,neither of both,5,,,,\nx.7,nat,,footer,full,whatever,5,,,,\nx.8,nat,,body,contains,Access is denied,5,,,,\n"
     );
     let (known, loaded) = http(&rows);
     assert_eq!((loaded[0].patterns, loaded[0].refused), (1, 7), "{:?}", loaded[0].reasons);
@@ -109,6 +110,39 @@ fn a_forged_answers_address_confirms_unless_a_control_was_given_it_too() {
     assert_eq!(judge_with(&page("203.82.50.1").0, &[same], &known).status, LayerStatus::Ok);
     let alone = judge_with(&page("203.82.50.1").0, &[], &known);
     assert_eq!(alone.status, LayerStatus::Insufficient, "no control, no verdict");
+}
+
+#[test]
+fn an_alias_of_a_forged_answer_confirms_too() {
+    let text = format!("{HEADER}x.1,nat,,dns,full,Stop.Example.id,5,,,,\n");
+    let (known, _) = Fingerprints::with_files([("fingerprints_dns.csv", text.as_bytes())]);
+    assert_eq!(known.alias("stop.example.id."), Some("x.1"));
+    let answer = DnsAnswer {
+        hostname: "www.facebook.com".into(),
+        addresses: vec!["203.82.50.9".parse().expect("an address")],
+        cnames: vec!["stop.example.id".into()],
+        ..DnsAnswer::default()
+    };
+    let page = Builder::new("http://www.facebook.com/")
+        .step(Layer::Dns, Engine::System, Fact::Dns(answer), None)
+        .tcp(None)
+        .step(Layer::Http, Engine::System, Fact::Http(titled("")), None);
+    assert_eq!(judge_with(&page.0, &[control()], &known).rule, "dns.forged.known");
+}
+
+#[test]
+fn recorded_bodies_and_headers_are_looked_at() {
+    let (known, _) =
+        http("x.1,nat,,body,contains,Access is denied,5,,,,\nx.2,nat,,header.via,full,wall,5,,,,\n");
+    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(b"<html>Access is denied</html>").expect("written");
+    let body_deflated = encoder.finish().expect("deflated");
+    let body = HttpFact { body_deflated: body_deflated.clone(), ..HttpFact::default() };
+    assert_eq!(known.page(&body), Some(KnownPage::Blocked("x.1")));
+    let cut = HttpFact { body_deflated: body_deflated[..4].to_vec(), ..HttpFact::default() };
+    assert_eq!(known.page(&cut), None);
+    let headers = vec![Header { name: "via".into(), value: "wall".into() }];
+    assert_eq!(known.page(&HttpFact { headers, ..HttpFact::default() }), Some(KnownPage::Blocked("x.2")));
 }
 
 #[test]

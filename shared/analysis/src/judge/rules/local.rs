@@ -2,7 +2,7 @@
 
 use super::super::{Evidence, Fingerprints};
 use super::Finding;
-use faultline_model::{Class, Failure};
+use faultline_model::{Class, Engine, Failure};
 
 pub(super) fn find(evidence: &Evidence<'_>) -> Option<Finding> {
     if evidence.is_empty() {
@@ -10,6 +10,9 @@ pub(super) fn find(evidence: &Evidence<'_>) -> Option<Finding> {
     }
     if evidence.system_addresses().iter().any(|address| Fingerprints::is_subscriber_filter(*address)) {
         return Some(Finding::new(Class::LocalNetworkDown, "local.subscriber_filter"));
+    }
+    if is_behind_portal(evidence) {
+        return Some(Finding::new(Class::LocalNetworkDown, "local.captive_portal"));
     }
     let rule = match evidence.failure()? {
         Failure::NetworkDown => "local.network_down",
@@ -20,6 +23,23 @@ pub(super) fn find(evidence: &Evidence<'_>) -> Option<Finding> {
         _ => return None,
     };
     Some(Finding::new(Class::LocalNetworkDown, rule))
+}
+
+/// Says whether somebody on the line answers for everybody: every resolver that can be read gives the same address, and
+/// the encrypted one, which is another host, shows a certificate that is not its own.
+fn is_behind_portal(evidence: &Evidence<'_>) -> bool {
+    let mut own = evidence.system_addresses();
+    let mut plain = evidence.opinions(evidence.hop(), &[Engine::Udp]);
+    own.sort_unstable();
+    plain.sort_unstable();
+    let is_foreign = |failure: &Failure| {
+        matches!(
+            failure,
+            Failure::SslInvalidHostname | Failure::SslUnknownAuthority | Failure::SslInvalidCertificate
+        )
+    };
+    let is_intercepted = evidence.opinion_failures(&[Engine::Doh, Engine::Dot]).any(is_foreign);
+    !own.is_empty() && own == plain && is_intercepted
 }
 
 fn is_v6(evidence: &Evidence<'_>) -> bool {

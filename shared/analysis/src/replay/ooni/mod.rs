@@ -33,8 +33,8 @@ pub use sign::{Sign, answer, sign};
 use super::{Output, play};
 use crate::detect::{Detector, LIVE_BEAT, Mode, Setup, TargetInfo, service_of};
 use faultline_model::{
-    AgentId, Asn, Baseline, Category, CountryCode, CountryProfile, MeasurementId, ProfileError, Record, Role,
-    ServiceId, Target, Timestamp, Why,
+    AgentId, Asn, Baseline, Category, CheckKind, CountryCode, CountryProfile, MeasurementId, ProfileError,
+    Record, Role, ServiceId, Target, Timestamp, Why,
 };
 use serde::Serialize;
 use services::Services;
@@ -158,6 +158,7 @@ pub fn run(gathered: &Gathered, profile: Option<&CountryProfile>) -> Result<Ooni
         mode: Mode::Anonymous,
         reference_asns: BTreeSet::new(),
         history: BTreeMap::new(),
+        slow_history: BTreeMap::new(),
         beat: LIVE_BEAT,
         regions: BTreeMap::new(),
         landmarks: BTreeMap::new(),
@@ -242,6 +243,7 @@ fn record(
         target: vote.target,
         started_at: vote.at,
         received_at: vote.at,
+        check: CheckKind::Web,
         class: vote.class,
         control_ok: vote.control_ok,
         why: Why::Routine,

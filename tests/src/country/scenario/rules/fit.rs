@@ -50,7 +50,10 @@ fn names(scenario: &Scenario, rule: &Rule) -> Option<&'static str> {
             | How::DnsInject(_)
             | How::SniReset
             | How::SniDrop
+            | How::SniClose
             | How::HttpReset
+            | How::HttpDrop
+            | How::HttpClose
             | How::HttpBlockpage(_)
     );
     let named_addresses = matches!(&rule.whom, Whom::Named { addresses, .. } if !addresses.is_empty());

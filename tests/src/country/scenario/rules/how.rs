@@ -4,6 +4,7 @@ use super::super::check::{Notes, percent, rate};
 use super::super::raw::{self, HowName, SiteDownMode};
 use super::super::sites::{IMPOSTOR, PORTAL};
 use super::super::{How, Line, Scenario};
+use crate::country::middlebox::Signature;
 use std::net::Ipv4Addr;
 use toml::Spanned;
 
@@ -21,11 +22,18 @@ pub(super) fn how(notes: &mut Notes<'_>, scenario: &Scenario, raw: &raw::Rule) -
         HowName::AddressRefuse => How::AddressRefuse,
         HowName::SniReset => How::SniReset,
         HowName::SniDrop => How::SniDrop,
+        HowName::SniClose => How::SniClose,
         HowName::HttpReset => How::HttpReset,
+        HowName::HttpDrop => How::HttpDrop,
+        HowName::HttpClose => How::HttpClose,
         HowName::HttpBlockpage => How::HttpBlockpage(
             raw.page.as_ref().map_or_else(|| BLOCK_PAGE.to_owned(), |p| p.get_ref().clone()),
         ),
         HowName::QuicDrop => How::QuicDrop,
+        HowName::Ipv6Drop => How::Ipv6Drop,
+        HowName::OpenvpnDrop => How::Protocol(Signature::OpenvpnDrop),
+        HowName::OpenvpnReset => How::Protocol(Signature::OpenvpnReset),
+        HowName::WireguardDrop => How::Protocol(Signature::WireguardDrop),
         HowName::Throttle => {
             let given = rate(notes, raw.rate_kbit_s.as_ref());
             How::Throttle(needed(notes, raw, "rate_kbit_s", given)?)

@@ -5,11 +5,14 @@
 //!   made; those of controls too, which stand for every country;
 //! - `heartbeats.jsonl`: presence as it was heard;
 //! - `imported.jsonl`: measurements by others that were imported, which live detection did not read;
+//! - `ooni.jsonl`, where asked for: the volunteers' measurements in OONI's format, each beside the nearest control's;
 //! - `topology.json`: the profile, the list, the baseline, when the coordinator itself was down, and that this was a
 //!   live run.
 //!
 //! The store is only read, so that the coordinator may go on running. The files hold agents' pseudonyms and are
 //! written for their owner alone; they are material for those who run the coordinator, not a publication.
+
+mod ooni;
 
 use crate::config::Settings;
 use crate::countries::Countries;
@@ -44,6 +47,8 @@ pub struct Export {
     pub since: Timestamp,
     /// Only what was received before this moment.
     pub until: Option<Timestamp>,
+    /// Write OONI's format too.
+    pub is_ooni: bool,
 }
 
 /// How much was exported.
@@ -57,6 +62,8 @@ pub struct Exported {
     pub heartbeats: u64,
     /// Measurements by others.
     pub imported: u64,
+    /// Measurements in OONI's format.
+    pub ooni: u64,
 }
 
 /// Writes a country's stored data into a folder that must not exist or be empty.
@@ -83,6 +90,9 @@ pub async fn export(settings: Settings, wish: Export, out: &Path) -> anyhow::Res
     measurements(&store, &lists, (&wish, out), &mut exported).await?;
     let (own_outages, lived) = presence(&store, (&wish, out), &mut exported).await?;
     imported(&store, (&wish, out), &mut exported).await?;
+    if wish.is_ooni {
+        exported.ooni = ooni::write_all(&store, &setup.profile, (&wish, out)).await?;
+    }
     // Whoever exports a stopped coordinator's data does it some time after it lived.
     let end = lived.filter(|lived| until.since(*lived) > DOWN).unwrap_or(until);
     let mut topology = Topology::of(&setup, Some(end));

@@ -1,11 +1,18 @@
 //! Runs what is due: routine work by the timetable, and confirmations beside it, each in its own lane, so that a
 //! confirmation never waits for routine work.
 
+mod selfcheck;
+
 use crate::agent::Agent;
 use crate::checks::{Check, Checks, Job, NotRun, Outcome};
+use crate::line::Place;
 use crate::policy::{Grant, Refusal};
+use crate::recent::{self, RecentMeasurement};
 use crate::schedule::{Entry, Timetable};
-use faultline_model::{CheckKind, Depth, Measurement, MeasurementId, Target, Task, TaskToken, Why};
+use crate::state::BudgetChoice;
+use faultline_model::{
+    CheckKind, Depth, Measurement, MeasurementId, Target, Task, TaskToken, Timestamp, Why,
+};
 use faultline_proto::convert::measurement_to_wire;
 use faultline_runtime::{now, random_bytes};
 use futures_util::FutureExt;
@@ -19,8 +26,12 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Checks of one lane at a time.
+/// Checks of one lane at a time, where the machine allows as many files.
 const LANE: usize = 8;
+/// Files that the agent itself needs: spool, status, the coordinator, the runtime.
+const OWN_FILES: usize = 24;
+/// Files that one check may have open at a time.
+const FILES_OF_A_CHECK: usize = 8;
 /// Confirmations that wait for their lane; more are refused.
 const MAX_WAITING: usize = 64;
 /// How often the markers of `pause` and `leave` are looked for.
@@ -55,6 +66,7 @@ pub async fn run(
     let mut runner = Runner::new(agent, checks);
     loop {
         runner.look_for_pause();
+        runner.look_at_line();
         runner.start_confirmations();
         runner.start_due();
         let pause = runner.pause_until_next();
@@ -81,6 +93,7 @@ struct Runner {
     waiting: VecDeque<(Task, Instant)>,
     routine: JoinSet<()>,
     confirmations: JoinSet<()>,
+    lane: usize,
 }
 
 impl Runner {
@@ -92,6 +105,7 @@ impl Runner {
             waiting: VecDeque::new(),
             routine: JoinSet::new(),
             confirmations: JoinSet::new(),
+            lane: lane(&std::fs::read_to_string("/proc/self/limits").unwrap_or_default()),
         }
     }
 
@@ -115,13 +129,35 @@ impl Runner {
         }
     }
 
+    /// Notes where traffic leaves, and looks at the line itself from time to time.
+    fn look_at_line(&mut self) {
+        if let Some(line) = self.agent.line.read() {
+            self.agent.policy().set_line(line.is_metered(), line.is_vpn());
+        }
+        let interval = match self.agent.budget() {
+            BudgetChoice::Standard => CheckKind::Selfcheck.least_interval(),
+            BudgetChoice::Small => CheckKind::Selfcheck.least_interval() * 6,
+        };
+        let Ok(last) = self.agent.line.last.try_lock() else { return };
+        let is_due = last.as_ref().is_none_or(|looked| looked.is_older_than(interval));
+        drop(last);
+        let Some(selfcheck) = self.checks.get(&CheckKind::Selfcheck).filter(|_| is_due) else { return };
+        if self.timetable.is_empty() || self.agent.status.is_paused() || self.routine.len() >= self.lane {
+            return;
+        }
+        let (agent, selfcheck) = (Arc::clone(&self.agent), Arc::clone(selfcheck));
+        self.routine.spawn(async move {
+            let _ = selfcheck::is_portal(&agent, &selfcheck, false).await;
+        });
+    }
+
     fn pause_until_next(&self) -> Duration {
-        let next = self.timetable.next_due().filter(|_| self.routine.len() < LANE);
+        let next = self.timetable.next_due().filter(|_| self.routine.len() < self.lane);
         next.map_or(TICK, |due| due.since(now()).clamp(Duration::from_millis(5), TICK))
     }
 
     fn start_confirmations(&mut self) {
-        while self.confirmations.len() < LANE {
+        while self.confirmations.len() < self.lane {
             let Some((task, until)) = self.waiting.pop_front() else { return };
             if self.agent.status.is_paused() {
                 self.agent.status.refused(Refusal::Paused);
@@ -136,7 +172,7 @@ impl Runner {
                 (Ok(grant), Some(check)) => {
                     let Task { check: kind, target, depth, token } = task;
                     let token = Some(token);
-                    let order = Assignment { kind, target, depth, token, grant };
+                    let order = Assignment { kind, target, depth, token, grant, selfcheck: self.selfcheck() };
                     let work = work(Arc::clone(&self.agent), Arc::clone(check), order);
                     self.confirmations.spawn(work);
                 }
@@ -150,14 +186,15 @@ impl Runner {
         if self.agent.status.is_paused() {
             return;
         }
-        while self.routine.len() < LANE {
+        while self.routine.len() < self.lane {
             let moment = now();
             let Some(entry) = self.timetable.pop_due(moment) else { return };
             let Entry { check: kind, target, depth, .. } = entry.clone();
             let admitted = self.agent.policy().admit_routine(kind, &target, depth, moment);
             match (admitted, self.checks.get(&kind)) {
                 (Ok(grant), Some(check)) => {
-                    let order = Assignment { kind, target, depth, token: None, grant };
+                    let order =
+                        Assignment { kind, target, depth, token: None, grant, selfcheck: self.selfcheck() };
                     self.routine.spawn(work(Arc::clone(&self.agent), Arc::clone(check), order));
                 }
                 (Ok(_), None) => self.agent.status.refused(Refusal::UnknownCheck),
@@ -175,10 +212,23 @@ impl Runner {
         }
     }
 
+    fn selfcheck(&self) -> Option<Arc<dyn Check>> {
+        self.checks.get(&CheckKind::Selfcheck).cloned()
+    }
+
     fn refuse(&self, refusal: Refusal) {
         tracing::debug!(reason = refusal.reason(), "refused a task");
         self.agent.status.refused(refusal);
     }
+}
+
+/// Returns how many checks of a lane run at a time under the kernel's limits for this process, so that a small machine
+/// measures slower instead of failing at its own sockets.
+fn lane(limits: &str) -> usize {
+    let line = limits.lines().find(|line| line.starts_with("Max open files"));
+    let files =
+        line.and_then(|line| line.split_whitespace().nth(3)).and_then(|soft| soft.parse::<usize>().ok());
+    files.map_or(LANE, |files| (files.saturating_sub(OWN_FILES) / (2 * FILES_OF_A_CHECK)).clamp(1, LANE))
 }
 
 /// One permitted run.
@@ -188,46 +238,106 @@ struct Assignment {
     depth: Depth,
     token: Option<TaskToken>,
     grant: Grant,
+    /// What tells a portal from a block.
+    selfcheck: Option<Arc<dyn Check>>,
 }
 
 /// Runs one check and spools what it saw at once.
 async fn work(agent: Arc<Agent>, check: Arc<dyn Check>, order: Assignment) {
     agent.save_ledger().await;
-    let Assignment { kind, target, depth, token, grant } = order;
+    let Assignment { kind, target, depth, token, grant, selfcheck } = order;
+    let parent = if kind == CheckKind::Diagnose { agent.latest.of(&target) } else { None };
+    if kind == CheckKind::Diagnose && parent.is_none() {
+        agent.status.not_run(NotRun::NothingToDiagnose.reason());
+        return;
+    }
     let why = if token.is_some() { Why::Confirmation } else { Why::Routine };
-    let (started_at, clock) = (now(), Instant::now());
+    let (started_at, clock, place) = (now(), Instant::now(), agent.line.place());
     let (resolver, control) = (grant.resolver.clone(), grant.control.clone());
-    let job = Job { target: target.clone(), depth, resolver, control };
+    let diagnosis = grant.diagnosis.clone();
+    let job = Job { target: target.clone(), depth, resolver, control, diagnosis };
     let ended = AssertUnwindSafe(check.run(job)).catch_unwind().await.unwrap_or(Err(NotRun::Panicked));
     let duration = clock.elapsed();
     let ended = ended.and_then(|outcome| believe_clock(started_at.unix_ms(), duration, outcome));
+    let mut ended = ended.and_then(|outcome| believe_line(&agent, &place, outcome));
+    if let (Ok(outcome), Some(selfcheck)) = (&ended, &selfcheck)
+        && selfcheck::is_behind_portal(&agent, selfcheck, outcome).await
+    {
+        ended = Err(NotRun::Portal);
+    }
     match ended {
-        Ok(Outcome { observations, bytes }) => {
-            let measurement = Measurement {
-                id: MeasurementId::from_bytes(random_bytes()),
-                check: kind,
-                target,
-                depth,
-                why,
-                token,
-                list_version: grant.list_version,
-                started_at,
-                duration,
-                parent: None,
-                observations,
-            };
-            let message = measurement_to_wire(&measurement);
-            // Its own bytes, and those of the request and the receipt around it.
-            let upload = message.encoded_len() as u64 + 300;
-            agent.policy().settle(&grant, bytes + upload);
-            agent.spool.append(message).await;
-            agent.status.measured(why);
+        Ok(outcome) => {
+            let run = Run { kind, target, depth, why, token, parent, started_at, duration };
+            if let Some(kept) = keep(&agent, &grant, run, outcome).await {
+                if kind == CheckKind::Web {
+                    agent.latest.note(&kept);
+                }
+                agent.status.measured(why);
+            }
         }
         Err(not_run) => {
             tracing::warn!(reason = not_run.reason(), "a check gave no measurement");
             agent.status.not_run(not_run.reason());
         }
     }
+}
+
+/// What was run, and when.
+struct Run {
+    kind: CheckKind,
+    target: Target,
+    depth: Depth,
+    why: Why,
+    token: Option<TaskToken>,
+    parent: Option<MeasurementId>,
+    started_at: Timestamp,
+    duration: Duration,
+}
+
+/// Scrubs what was seen, settles its cost and spools it; returns it if it was kept.
+async fn keep(agent: &Arc<Agent>, grant: &Grant, run: Run, outcome: Outcome) -> Option<Measurement> {
+    let Outcome { observations, bytes } = outcome;
+    let measurement = Measurement {
+        id: MeasurementId::from_bytes(random_bytes()),
+        check: run.kind,
+        target: run.target,
+        depth: run.depth,
+        why: run.why,
+        token: run.token,
+        list_version: grant.list_version,
+        started_at: run.started_at,
+        duration: run.duration,
+        parent: run.parent,
+        observations,
+    };
+    let Some(measurement) = agent.own.scrubber().scrub(measurement) else {
+        tracing::warn!("a measurement could not be scrubbed and is not kept");
+        agent.status.not_run("not_scrubbed");
+        return None;
+    };
+    let message = measurement_to_wire(&measurement);
+    // Its own bytes, and those of the request and the receipt around it.
+    let upload = message.encoded_len() as u64 + 300;
+    agent.policy().settle(grant, bytes + upload);
+    agent.spool.append(message).await;
+    tell(agent, &measurement).await;
+    Some(measurement)
+}
+
+/// Shows the volunteer what was measured; on disk only if the volunteer wants that.
+async fn tell(agent: &Arc<Agent>, measurement: &Measurement) {
+    let line = RecentMeasurement::from(measurement);
+    agent.recent.note(line.clone());
+    if agent.policy().terms().log {
+        let agent = Arc::clone(agent);
+        // A log that cannot be written is missed by its reader and by nobody else.
+        let _ = tokio::task::spawn_blocking(move || recent::log(&agent.home, &line)).await;
+    }
+}
+
+/// Discards what was measured while the machine was carried to another network.
+fn believe_line(agent: &Agent, before: &Place, outcome: Outcome) -> Result<Outcome, NotRun> {
+    if agent.line.place().has_moved_from(before) { Err(NotRun::LineChanged) } else { Ok(outcome) }
 }
 
 /// Discards what was measured while the clock was set or the machine slept.
@@ -240,6 +350,19 @@ fn believe_clock(started_ms: i64, duration: Duration, outcome: Outcome) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn with_few_files_fewer_checks_run_at_a_time() {
+        let limits = |soft: &str| {
+            format!(
+                "Limit   Soft Limit   Hard Limit   Units\nMax open files            {soft}                 4096                 files\n"
+            )
+        };
+        for (soft, expected) in [("64", 2), ("20", 1), ("1024", LANE), ("unlimited", LANE)] {
+            assert_eq!(lane(&limits(soft)), expected, "{soft}");
+        }
+        assert_eq!(lane(""), LANE);
+    }
 
     #[test]
     fn a_measurement_over_which_the_clock_jumped_is_discarded() {

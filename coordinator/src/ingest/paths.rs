@@ -1,0 +1,20 @@
+//! Whose routers are on a measured path. Agents report addresses up the way and know no routing table.
+
+use crate::networks::Networks;
+use faultline_model::{Fact, Measurement, PathResponder};
+
+/// Writes the network of each named hop beside it, in place of whatever came over the wire.
+pub(super) fn name_networks(measurement: &mut Measurement, networks: Option<&Networks>) {
+    for step in &mut measurement.observations {
+        let target = step.peer.map(|peer| peer.ip());
+        let Fact::Path(path) = &mut step.fact else { continue };
+        for hop in &mut path.hops {
+            let address = match hop.responder {
+                PathResponder::Router => hop.address,
+                PathResponder::Target => target,
+                _ => None,
+            };
+            hop.asn = networks.and_then(|networks| networks.find(address?.to_canonical()));
+        }
+    }
+}
