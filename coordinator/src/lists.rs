@@ -72,8 +72,8 @@ impl Lists {
     /// Returns a target's entry if that version of the list allows the check of it.
     pub(crate) fn allowed(&self, version: u64, check: CheckKind, target: &Target) -> Option<TargetSpec> {
         let held = self.read();
-        let spec = held.versions.get(&version)?.list.find(target)?;
-        spec.checks.contains(&check).then(|| spec.clone())
+        let list = &held.versions.get(&version)?.list;
+        list.find(target).filter(|_| list.allows(check, target)).cloned()
     }
 
     /// Says whether that version of the list lets controls look at a landmark.

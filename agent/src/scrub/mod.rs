@@ -2,7 +2,7 @@
 //! pages, portals and forged certificates write into titles, headers, redirects and bodies.
 //!
 //! The module is pure: it is told the addresses, which [`Own`] keeps in memory only. An address is found in all forms of
-//! [`forms`]: text in either order, with any separator, percent-encoded or as an entity, hexadecimal, decimal and
+//! `forms`: text in either order, with any separator, percent-encoded or as an entity, hexadecimal, decimal and
 //! base64, at any alignment; of an IPv6 address the first 64 bits are enough, because they name a home. What is found is
 //! replaced by [`MARK`]; where a field has to stay an address it becomes the unspecified one. A body is scrubbed before it
 //! is hashed: from a hash over a page that differs in nothing but an address, that address could be found by trying all.

@@ -38,6 +38,8 @@ const MAX_REDIRECTS: u8 = 10;
 const HANDSHAKES_BESIDE: usize = 1;
 /// No further redirect is followed once a check has cost this much: one more hop would break its bound of 60 KB.
 const ENOUGH_BYTES: u64 = 42_000;
+/// A chain that is left for its cost after fewer redirects may well have an end; a longer one counts as endless.
+const FEW_REDIRECTS: u8 = 5;
 
 /// The `web` check.
 #[derive(Debug)]
@@ -152,8 +154,8 @@ impl Run<'_> {
             match end {
                 HopEnd::Done => return None,
                 HopEnd::Failed => return Some(Failed { hop, url, addresses }),
-                HopEnd::Redirect(_) if self.path.session.bytes() > ENOUGH_BYTES => return None,
-                HopEnd::Redirect(next) if hop < MAX_REDIRECTS => {
+                HopEnd::Redirect(_) if self.is_dear() && hop < FEW_REDIRECTS => return None,
+                HopEnd::Redirect(next) if hop < MAX_REDIRECTS && !self.is_dear() => {
                     hop += 1;
                     url = next;
                 }
@@ -165,6 +167,10 @@ impl Run<'_> {
                 }
             }
         }
+    }
+
+    fn is_dear(&self) -> bool {
+        self.path.session.bytes() > ENOUGH_BYTES
     }
 
     /// Goes one hop; returns its usable addresses, and how it ended.

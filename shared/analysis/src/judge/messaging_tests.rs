@@ -8,7 +8,7 @@ use faultline_model::{
 
 /// Goes to an endpoint until a layer fails, or as far as `last`.
 fn go(builder: Builder, host: &str, last: Layer, failed: Option<(Layer, Failure)>) -> Builder {
-    let mut builder = builder;
+    let (mut builder, (at, failure)) = (builder, failed.unzip());
     for layer in [Layer::Dns, Layer::Tcp, Layer::Tls, Layer::Http] {
         let is_address = host.starts_with("149.");
         if layer > last || is_address && matches!(layer, Layer::Dns | Layer::Tls) {
@@ -23,7 +23,7 @@ fn go(builder: Builder, host: &str, last: Layer, failed: Option<(Layer, Failure)
             }
             _ => Fact::Http(HttpFact { url: format!("https://{host}/"), ..HttpFact::default() }),
         };
-        let failure = failed.clone().filter(|(at, _)| *at == layer).map(|(_, failure)| failure);
+        let failure = failure.clone().filter(|_| at == Some(layer));
         let has_failed = failure.is_some();
         builder = builder.step(layer, Engine::System, fact, failure);
         if has_failed {

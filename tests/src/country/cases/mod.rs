@@ -1,8 +1,8 @@
 //! Cases: one small country each, one line, one target, and what is true of it.
 //!
 //! A case file is a scenario file with the keys of [`file`] before it and a `base` whose blocks come first. The
-//! country is built as for any scenario ([`visits`]); the agent's own checks run on the subscriber's line and at the
-//! controls at the same time, and what they print is judged as the coordinator judges it ([`judged`]). The truth is
+//! country is built as for any scenario (`visits`); the agent's own checks run on the subscriber's line and at the
+//! controls at the same time, and what they print is judged as the coordinator judges it (`judged`). The truth is
 //! written in the file: it says what the rules of the file do, not what anybody's rules make of it.
 
 mod file;
