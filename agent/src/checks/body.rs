@@ -91,7 +91,9 @@ mod tests {
 
     fn inflated(bytes: &[u8]) -> Vec<u8> {
         let mut body = vec![];
-        DeflateDecoder::new(bytes).read_to_end(&mut body).expect("deflated");
+        if !bytes.is_empty() {
+            DeflateDecoder::new(bytes).read_to_end(&mut body).expect("deflated");
+        }
         body
     }
 
@@ -150,6 +152,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_kept_is_the_beginning(body in proptest::collection::vec(any::<u8>(), 0..20_000)) {
+            // Nothing deflates to nothing, which is no stream that could be read.
             let bytes = deflated(&body);
             prop_assert!(bytes.len() <= MAX_DEFLATED_BYTES);
             prop_assert!(bytes.is_empty() == body.is_empty() && body.starts_with(&inflated(&bytes)));
