@@ -42,13 +42,23 @@ pub struct Pace {
     pub until_right_s: Option<f64>,
     /// How the first step failed.
     pub failure: Option<String>,
+    /// How long that step waited before it gave up, seconds; 0 where something came. Who asks again waits as long.
+    pub deadline_s: f64,
 }
 
 /// The end of the first failing step.
 #[derive(Clone, Debug)]
 struct FirstFailure {
     at: Timestamp,
-    failure: String,
+    failure: Option<Failure>,
+    took: Duration,
+}
+
+impl FirstFailure {
+    fn deadline_s(&self) -> f64 {
+        let is_late = self.failure.as_ref().is_some_and(|failure| failure.code().contains("timeout"));
+        if is_late { self.took.as_secs_f64() } else { 0.0 }
+    }
 }
 
 /// Tells the pace of every true incident of a run.
@@ -90,7 +100,8 @@ fn pace(
         from_rule_limit_s: turn + GRACE.as_secs_f64(),
         from_failure_s: since(row.first_published_s),
         until_right_s: since(row.right_published_s),
-        failure: first.map(|first| first.failure),
+        deadline_s: first.as_ref().map_or(0.0, FirstFailure::deadline_s),
+        failure: first.map(|first| first.failure.as_ref().map_or("none", Failure::code).to_owned()),
     }
 }
 
@@ -140,10 +151,9 @@ fn first_failing_step(anomaly: &Anomaly) -> FirstFailure {
     let begun = Timestamp::from_unix_ms(anomaly.measurement.started_at.unix_ms() - anomaly.offset_ms);
     let measurement = &anomaly.measurement;
     match measurement.first_failure() {
-        Some(step) => FirstFailure {
-            at: begun + step.at + step.took,
-            failure: step.failure.as_ref().map_or("none", Failure::code).to_owned(),
-        },
-        None => FirstFailure { at: begun + measurement.duration, failure: "none".to_owned() },
+        Some(step) => {
+            FirstFailure { at: begun + step.at + step.took, failure: step.failure.clone(), took: step.took }
+        }
+        None => FirstFailure { at: begun + measurement.duration, failure: None, took: Duration::ZERO },
     }
 }

@@ -64,12 +64,14 @@ impl Run {
 
     /// Leaves an agent what it would have in the day's later hours, had it spent everything evenly and got nothing back.
     fn spend(&self, seat: &Seat) -> Result<()> {
-        let ledger = Ledger::new(&Allowance::of(BudgetClass::Standard, false), Timestamp::from_unix_ms(now_ms()));
+        let ledger =
+            Ledger::new(&Allowance::of(BudgetClass::Standard, false), Timestamp::from_unix_ms(now_ms()));
         let mut ledger = serde_json::to_value(ledger).context("writing an agent's ledger")?;
         let left = f64::from(24_u32.saturating_sub(self.options.hours_spent)) / 24.0;
         for (purse, left) in [("routine", 0.0), ("reserve", left)] {
             for unit in ["checks", "bytes"] {
-                let full = ledger["budget"][purse][unit].as_f64().context("an agent's ledger has no budget")?;
+                let full =
+                    ledger["budget"][purse][unit].as_f64().context("an agent's ledger has no budget")?;
                 ledger["budget"][purse][unit] = (full * left).into();
             }
         }
