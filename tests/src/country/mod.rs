@@ -14,6 +14,7 @@ pub mod cases;
 pub mod chaos;
 pub mod endpoints;
 pub mod enter;
+pub mod export;
 pub mod inside;
 pub mod launch;
 pub mod list;

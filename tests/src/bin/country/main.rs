@@ -6,6 +6,8 @@ mod probes;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand};
+use faultline_tests::country::endpoints::Table;
+use faultline_tests::country::export::Exported;
 use faultline_tests::country::launch::{self, Inner, Job, Line, Place, Report, RunOptions, Stopper, Task};
 use faultline_tests::country::programs::Programs;
 use faultline_tests::country::scenario::Scenario;
@@ -109,6 +111,9 @@ struct RunArgs {
     /// and each control, as a table.
     #[arg(long)]
     endpoints: bool,
+    /// With --endpoints: writes every measurement in OONI's format into this folder.
+    #[arg(long, value_name = "DIR", requires = "endpoints")]
+    export: Option<PathBuf>,
     /// Keeps folders and logs of all programs here instead of in memory.
     #[arg(long, value_name = "DIR")]
     work: Option<PathBuf>,
@@ -253,12 +258,23 @@ fn run_endpoints(args: &RunArgs, beside: &Path) -> Result<ExitCode> {
     end_on_signal(inner.stopper()?, Stopper::stop)?;
     let mut written = Ok(());
     let status = inner.wait(|report| {
-        if let (Report::Result(document), Some(file)) = (report, args.json.as_deref()) {
-            written = write(file, &document);
+        if let Report::Result(document) = report {
+            let printed = args.json.as_deref().map_or(Ok(()), |file| write(file, &document));
+            written = printed.and_then(|()| export_endpoints(args, document));
         }
     })?;
     written?;
     Ok(exit_code(status))
+}
+
+fn export_endpoints(args: &RunArgs, document: serde_json::Value) -> Result<()> {
+    let Some(folder) = &args.export else { return Ok(()) };
+    let table: Table = serde_json::from_value(document).context("reading the table")?;
+    let scenario = Scenario::read(&args.file).context("reading the scenario")?;
+    let mut exported = Exported::default();
+    exported.add(folder, &scenario, &table.made())?;
+    eprintln!("{exported}");
+    Ok(())
 }
 
 fn write(file: &Path, document: &serde_json::Value) -> Result<()> {
