@@ -1,7 +1,7 @@
 //! The readers' side: plain HTTP/1 and HTTP/2, read only. The live page, JSON, and the research gRPC on one port.
 
 use super::research::{self, Research, Watch};
-use super::{ApiError, country_matrix};
+use super::{ApiError, archive, country_matrix};
 use crate::coordinator::Coordinator;
 use crate::dashboard;
 use axum::extract::{Path, Query, State};
@@ -103,6 +103,8 @@ fn router(coordinator: Arc<Coordinator>) -> Router {
         .route("/api/v1/incidents", get(incidents))
         .route("/api/v1/incidents/{id}", get(incident))
         .route("/api/v1/watch", get(watch))
+        .route("/archive/manifest.jsonl", get(archive::manifest))
+        .route("/archive/public/{*path}", get(archive::file))
         .fallback(|| async { ApiError::NotFound("there is nothing here; see /api/v1/incidents".into()) })
         .with_state(coordinator)
         .merge(grpc.reset_fallback())
