@@ -74,9 +74,9 @@ impl Changes {
 }
 
 impl Rates {
-    fn is_good(&self, changes: Changes) -> bool {
-        let is_same =
-            if self.is_settled { self.changes.late == changes.late } else { self.changes == changes };
+    fn is_good(&self, changes: Changes, is_lazy: bool) -> bool {
+        let is_old_enough = self.is_settled || is_lazy;
+        let is_same = if is_old_enough { self.changes.late == changes.late } else { self.changes == changes };
         is_same && !self.by_category.is_empty()
     }
 }
@@ -106,6 +106,8 @@ pub(super) struct Question {
     pub(super) start: Ms,
     /// When the suspicion began, where there is one.
     pub(super) since: Option<Ms>,
+    /// A rate that does not know the last seconds will do.
+    pub(super) is_lazy: bool,
 }
 
 impl Core {
@@ -145,7 +147,7 @@ impl Core {
         for ((from, to), prior) in windows.chain(stream) {
             let changes = self.store.agents[question.agent].changes;
             let known = nulls.agents.entry((question.agent, from, to)).or_default();
-            if !known.is_good(changes) {
+            if !known.is_good(changes, question.is_lazy) {
                 let by_category = self.agent_rates(question.agent, (from, to), prior);
                 *known = Rates { by_category, changes, is_settled: to < self.now - SETTLED_MS };
             }
@@ -188,7 +190,7 @@ impl Core {
         for (from, to) in windows.chain(question.since.map(|since| self.until_now(since))) {
             let changes = self.world.families[family].changes;
             let known = nulls.networks.entry((family, from, to)).or_default();
-            if !known.is_good(changes) {
+            if !known.is_good(changes, question.is_lazy) {
                 let by_category = self.network_rates(family, (from, to));
                 *known = Rates { by_category, changes, is_settled: to < self.now - SETTLED_MS };
             }
@@ -225,6 +227,7 @@ impl Core {
     /// Notes that an alarm of a network was raised or cleared, on which null rates rest.
     pub(super) fn note_alarm(&mut self, family: FamilyNo) {
         self.cells.note_change();
+        self.readings.note_family(family);
         self.world.families[family].changes.note_all();
         for agent in self.store.agents.iter_mut().filter(|agent| agent.place == Place::Home(family)) {
             agent.changes.note_all();
