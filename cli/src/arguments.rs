@@ -417,6 +417,9 @@ pub(crate) struct ExportArguments {
     /// That network's name
     #[arg(long, value_name = "NAME", default_value = "")]
     pub network_name: String,
+    /// Write checks of ways around censorship too: the lines name the hosts that were tried, and are not for the public
+    #[arg(long)]
+    pub restricted: bool,
 }
 
 #[cfg(test)]

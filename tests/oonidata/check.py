@@ -27,8 +27,9 @@ def loader():
     try:
         from oonidata.dataformat import WebConnectivity, nettest_dataformats
 
-        # This version has no model for urlgetter, whose rows are those of web_connectivity.
-        models = {**nettest_dataformats, "urlgetter": WebConnectivity}
+        # This version has no model for these, whose rows are those of web_connectivity.
+        same = ("urlgetter", "telegram", "facebook_messenger")
+        models = {**nettest_dataformats, **dict.fromkeys(same, WebConnectivity)}
     except ImportError:
         from oonidata.models.nettests import NETTEST_MODELS as models
     return lambda raw: models[raw["test_name"]].from_dict(raw)
@@ -40,22 +41,31 @@ def observer():
         from oonidata import observations as made
     except ImportError:
         return None
+    from oonidata.dataformat import TorTestKeys
+
+    # This version forgot the key for tor, and fails on OONI's own measurements of it as well.
+    TorTestKeys.client_resolver = None
     nothing = NoInformation()
+    # Tests without a function of their own have the rows of web_connectivity, and are observed like it.
+    own = {"signal": made.make_signal_observations, "tor": made.make_tor_observations}
 
     def observe(measurement):
-        lists = made.make_web_connectivity_observations(measurement, nothing, nothing)
-        return [len(some) for some in lists]
+        make = own.get(measurement.test_name, made.make_web_connectivity_observations)
+        return [len(some) for some in make(measurement, nothing, nothing)]
 
     return observe
 
 
 def rows(raw):
-    """Returns how many rows must become one observation each; a lookup becomes one for each of its answers."""
-    return [len(raw["test_keys"][name]) for name in ("tcp_connect", "tls_handshakes", "requests")]
+    """Returns how many rows there are of lookups, connections, handshakes and requests."""
+    keys = raw["test_keys"]
+    holders = list(keys["targets"].values()) if "targets" in keys else [keys]
+    names = ("queries", "tcp_connect", "tls_handshakes", "requests")
+    return [sum(len(holder[name]) for holder in holders) for name in names]
 
 
 def main():
-    # What the package finds odd it logs as an error; each such line is a failure here.
+    # What the package finds odd it logs as an error; such lines are counted and one is shown.
     odd = []
     handler = logging.Handler()
     handler.emit = lambda record: odd.append(record.getMessage())
@@ -63,7 +73,7 @@ def main():
     logging.getLogger("oonidata").propagate = False
     parse, observe = loader(), observer()
     parsed = observed = total = 0
-    sums = [0, 0, 0, 0]
+    sums, tests = [0, 0, 0, 0], {}
     for path in sys.argv[1:]:
         with open(path, encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
@@ -75,8 +85,11 @@ def main():
                     parsed += 1
                     if observe:
                         counts = observe(measurement)
-                        assert counts[1:] == rows(raw), f"{counts[1:]} observed of {rows(raw)} rows"
-                        assert counts[0] or not raw["test_keys"]["queries"], "no lookup was observed"
+                        lookups, *others = rows(raw)
+                        # Each row must become one observation; a lookup becomes one for each of its answers.
+                        assert counts[1:] == others, f"{counts[1:]} observed of {others} rows"
+                        assert counts[0] or not lookups, "no lookup was observed"
+                        tests[raw["test_name"]] = tests.get(raw["test_name"], 0) + 1
                         sums = [one + other for one, other in zip(sums, counts)]
                         observed += 1
                 except Exception as error:
@@ -87,6 +100,8 @@ def main():
         text += ", {} observed ({} DNS, {} TCP, {} TLS, {} HTTP observations)".format(observed, *sums)
     if odd:
         text += f"; {len(odd)} found odd, such as: {odd[0]}"
+    if tests:
+        text += "; " + ", ".join(f"{count} {name}" for name, count in sorted(tests.items()))
     print(text)
     return 0 if total and parsed == total and (observed == total or not observe) else 1
 

@@ -32,6 +32,7 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<()> {
             network_name: &arguments.network_name,
             version: env!("CARGO_PKG_VERSION"),
             controls: &beside,
+            is_restricted: arguments.restricted,
         };
         let Some(value) = write(&measurement, &about) else {
             left_out += 1;

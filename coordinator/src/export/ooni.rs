@@ -71,6 +71,8 @@ fn write_one(
         network_name: operator.map_or("", |operator| operator.name.as_str()),
         version: env!("CARGO_PKG_VERSION"),
         controls: &controls.around(row),
+        // The file is made to be handed on.
+        is_restricted: false,
     };
     let mut measurement = row.measurement.clone();
     // OONI's readers order by the probe's clock, which may be wrong.

@@ -1,7 +1,7 @@
 //! Faultline's own programs as processes of the country: started, spoken to, killed and stopped.
 
-use super::addresses::{Prefix, both};
-use super::scenario::Scenario;
+use super::addresses::both;
+use super::scenario::{Network, Scenario};
 use faultline_model::{Asn, CountryProfile, Gateway, Operator};
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -201,11 +201,7 @@ pub fn write_knowledge(scenario: &Scenario, folder: &Path) -> Result<(PathBuf, P
     let text = text.map_err(|e| ProgramError::Write(profile.clone(), std::io::Error::other(e)))?;
     std::fs::write(&profile, text).map_err(|e| ProgramError::Write(profile.clone(), e))?;
     let mut csv = String::from("start,end,asn,name\n");
-    let providers = scenario.providers.iter().map(|p| (p.prefix, p.asn, &p.name));
-    let hostings = scenario.hostings.iter().map(|h| (h.prefix, h.asn, &h.name));
-    let controls = scenario.controls.iter().map(|c| (c.prefix, c.asn, &c.name));
-    let gateways = scenario.gateways.iter().map(|g| (Prefix::new(g.router, 24), g.asn, &g.name));
-    for (prefix, asn, name) in providers.chain(hostings).chain(controls).chain(gateways) {
+    for Network { prefix, asn, name } in scenario.networks() {
         let name = name.replace('"', "\"\"");
         let (first, last) = (both(prefix.at(0), scenario.six), both(prefix.last(), scenario.six));
         for (first, last) in first.into_iter().zip(last) {

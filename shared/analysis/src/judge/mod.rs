@@ -41,6 +41,7 @@ pub(crate) use evidence::Evidence;
 pub use fingerprints::{
     Fingerprints, KnownPage, Loaded, MAX_FILE_BYTES, MAX_PATTERNS, RefusedPattern, Scope,
 };
+pub(crate) use rules::messaging::host_of;
 pub use rules::path::{PathLocus, PathPoint, locate};
 
 /// Returns how old a control's result may be before it says nothing about now: ten minutes, or for downloads, which are

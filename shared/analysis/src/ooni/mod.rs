@@ -10,5 +10,5 @@ mod export;
 mod failure;
 mod import;
 
-pub use export::{About, write};
+pub use export::{About, has_equal, write};
 pub use import::{Imported, NotImported, Origin, Reading, ReadingError, read};

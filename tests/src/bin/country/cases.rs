@@ -3,8 +3,9 @@
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use faultline_tests::country::cases::{
-    Case, CaseOptions, MARK_BEGIN, MARK_END, Outcome, Seen, judge_case, rows,
+    Case, CaseOptions, MARK_BEGIN, MARK_END, Outcome, Seen, Vantage, judge_case, rows,
 };
+use faultline_tests::country::export::{Exported, Made};
 use faultline_tests::country::launch::{self, Inner, Job, Report, Task};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -30,6 +31,9 @@ pub struct CasesArgs {
     /// Puts the table into this document, between its two marks.
     #[arg(long, value_name = "FILE")]
     document: Option<PathBuf>,
+    /// Writes every measurement in OONI's format into this folder, a file for each case.
+    #[arg(long, value_name = "DIR")]
+    export: Option<PathBuf>,
     /// So many countries at once.
     #[arg(long, value_name = "N", default_value_t = JOBS)]
     jobs: usize,
@@ -159,6 +163,9 @@ fn finish(
             .collect();
         super::write(file, &serde_json::to_value(whole).context("writing JSON")?)?;
     }
+    if let Some(folder) = &args.export {
+        export(folder, &judged, done)?;
+    }
     let table = rows(&judged);
     if args.table {
         println!("{table}");
@@ -178,6 +185,25 @@ fn finish(
         begun.elapsed().as_secs()
     );
     Ok(if right == judged.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn export(folder: &Path, cases: &[(Case, Vec<Outcome>)], done: &BTreeMap<String, Done>) -> Result<()> {
+    let mut exported = Exported::default();
+    for (case, _) in cases {
+        let seen = done.get(&case.name).map_or(&[][..], |done| &done.seen);
+        let made: Vec<Made<'_>> = seen.iter().filter_map(|seen| made(case, seen)).collect();
+        exported.add(folder, &case.scenario, &made)?;
+    }
+    eprintln!("{exported}");
+    Ok(())
+}
+
+fn made<'a>(case: &Case, seen: &'a Seen) -> Option<Made<'a>> {
+    let (at, is_control) = match seen.at {
+        Vantage::Subscriber(asn) => (asn, false),
+        Vantage::Control(number) => (case.scenario.controls.get(number - 1)?.asn, true),
+    };
+    Some(Made { at, is_control, measurement: &seen.measurement })
 }
 
 fn put(file: &Path, table: &str) -> Result<()> {

@@ -84,6 +84,19 @@ pub struct Expected {
     pub also: Option<Layer>,
     /// The rule that is to find it, where only one is right.
     pub rule: Option<String>,
+    /// The router that does it, for the check `path`.
+    pub at: Option<At>,
+}
+
+/// A router on the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct At {
+    /// How many hops from the subscriber it stands.
+    pub hop: u8,
+    /// Its network, unless it stands on the subscriber's side, where agents mask it.
+    pub network: Option<Asn>,
+    /// That network's name.
+    pub name: Option<String>,
 }
 
 /// What OONI makes of its equal of a case, in our words.
@@ -133,6 +146,8 @@ struct Wanted {
     hop: u8,
     also: Option<Layer>,
     rule: Option<String>,
+    router: Option<u8>,
+    network: Option<String>,
 }
 
 impl Case {
@@ -180,8 +195,15 @@ fn expected(scenario: &Scenario, wanted: Wanted) -> Result<Expected, String> {
         }
         None => scenario.providers.first().ok_or("the country has no [[provider]]")?,
     };
+    let network = |name: &String| {
+        let found = scenario.networks().find(|network| network.name == name).map(|network| network.asn);
+        found.ok_or_else(|| format!("expect: no network is {name:?}"))
+    };
+    let found = wanted.network.as_ref().map(network).transpose()?;
+    let at = wanted.router.map(|hop| At { hop, network: found, name: wanted.network });
     let Wanted { check, status, layer, hop, also, rule, .. } = wanted;
-    Ok(Expected { asn: provider.asn, provider: provider.name.clone(), check, status, layer, hop, also, rule })
+    let (asn, name) = (provider.asn, provider.name.clone());
+    Ok(Expected { asn, provider: name, check, status, layer, hop, also, rule, at })
 }
 
 fn table(path: &Path) -> Result<Table, CaseError> {

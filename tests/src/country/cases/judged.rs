@@ -1,6 +1,6 @@
 //! What the coordinator's judgement makes of a case's measurements, beside what is true.
 
-use super::{Case, Expected, Seen, Vantage};
+use super::{Case, Expected, Place, Seen, Vantage};
 use faultline_analysis::judge::{ControlFact, judge};
 use faultline_model::{CheckKind, Judgement, Layer, LayerStatus, Measurement};
 
@@ -13,6 +13,8 @@ pub struct Outcome {
     pub judgement: Judgement,
     /// The highest layer above the deciding one that the evidence includes.
     pub also: Option<Layer>,
+    /// The router that a `path` measurement shows.
+    pub place: Option<Place>,
 }
 
 /// Judges every line of a case; a line without a measurement has no outcome.
@@ -25,7 +27,8 @@ pub fn judge_case(case: &Case, seen: &[Seen]) -> Vec<Outcome> {
         let own = find(seen, expected)?;
         let judgement = judge(own, &controls);
         let also = also(own, &judgement);
-        Some(Outcome { expected: expected.clone(), judgement, also })
+        let place = Place::of(case, own);
+        Some(Outcome { expected: expected.clone(), judgement, also, place })
     };
     case.expected.iter().filter_map(outcome).collect()
 }
@@ -47,12 +50,14 @@ impl Outcome {
     /// Says whether the judgement is what is true: the status, and where something is done, its layer and hop too.
     #[must_use]
     pub fn is_right(&self) -> bool {
-        let Self { expected, judgement, also } = self;
+        let Self { expected, judgement, also, place } = self;
+        let is_there = |at| place.as_ref().is_some_and(|place| place.is(at));
         judgement.status == expected.status
             && expected.layer.is_none_or(|layer| layer == judgement.layer)
             && (expected.layer.is_none() || expected.hop == judgement.hop)
             && expected.also.is_none_or(|layer| *also == Some(layer))
             && expected.rule.as_ref().is_none_or(|rule| *rule == judgement.rule)
+            && expected.at.as_ref().is_none_or(is_there)
     }
 
     /// Says whether interference is claimed where there is none.
@@ -70,7 +75,8 @@ impl Outcome {
         } else {
             String::new()
         };
-        format!("{}{place}: `{rule}`", status.as_str())
+        let router = self.place.as_ref().map(|place| format!(" {place}")).unwrap_or_default();
+        format!("{}{}{place}{router}: `{rule}`", self.expected.check_words(), status.as_str())
     }
 }
 
@@ -79,8 +85,13 @@ impl Expected {
     #[must_use]
     pub fn words(&self) -> String {
         let place = self.layer.map(|layer| place(layer, self.hop, self.also)).unwrap_or_default();
-        let check = if self.check == CheckKind::Web { String::new() } else { format!("{}: ", self.check) };
-        format!("{check}{}{place}", self.status.as_str())
+        let router = self.at.as_ref().map(|at| format!(" {at}")).unwrap_or_default();
+        format!("{}{}{place}{router}", self.check_words(), self.status.as_str())
+    }
+
+    /// Names the check, unless it is the one that everybody expects.
+    fn check_words(&self) -> String {
+        if self.check == CheckKind::Web { String::new() } else { format!("{}: ", self.check) }
     }
 }
 

@@ -7,10 +7,12 @@
 
 mod file;
 mod judged;
+mod place;
 mod table;
 mod visits;
 
-pub use file::{Case, CaseError, Expected, Ooni};
+pub use file::{At, Case, CaseError, Expected, Ooni};
 pub use judged::{Outcome, judge_case};
+pub use place::Place;
 pub use table::{MARK_BEGIN, MARK_END, fixed_columns, rows};
 pub use visits::{CaseOptions, Seen, Vantage, visit_all};

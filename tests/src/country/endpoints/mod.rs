@@ -113,6 +113,7 @@ async fn row(country: &Country, agent: &Path, endpoint: &Endpoint) -> Result<Row
         missing: None,
         cells: Vec::new(),
         controls: 0,
+        at_controls: Vec::new(),
     };
     let target = match far {
         Far::Missing(package) => {
@@ -125,18 +126,21 @@ async fn row(country: &Country, agent: &Path, endpoint: &Endpoint) -> Result<Row
     let mut places = JoinSet::new();
     for (at, provider) in scenario.providers.iter().enumerate() {
         let command = country.as_subscriber(provider.asn, 0, agent);
-        places.spawn(run(Some(at), check(country, command, &target, endpoint.class)));
+        places.spawn(run((at, false), check(country, command, &target, endpoint.class)));
     }
     for number in 1..=scenario.controls.len() {
         let command = country.as_control(number, agent);
-        places.spawn(run(None, check(country, command, &target, endpoint.class)));
+        places.spawn(run((number - 1, true), check(country, command, &target, endpoint.class)));
     }
     let (mut measured, mut controls) = (Vec::new(), Vec::new());
     while let Some(ended) = places.join_next().await {
         let (place, measurement) = ended.map_err(|error| EndpointsError::Check(error.to_string()))??;
         match place {
-            Some(at) => measured.push((at, measurement)),
-            None => controls.push(ControlFact::of(&measurement)),
+            (at, false) => measured.push((at, measurement)),
+            (at, true) => {
+                controls.push(ControlFact::of(&measurement));
+                row.at_controls.push((scenario.controls[at].asn, measurement));
+            }
         }
     }
     measured.sort_by_key(|(at, _)| *at);
@@ -162,9 +166,9 @@ fn check(country: &Country, mut command: Command, target: &Target, class: Protoc
 }
 
 async fn run(
-    place: Option<usize>,
+    place: (usize, bool),
     mut command: Command,
-) -> Result<(Option<usize>, Measurement), EndpointsError> {
+) -> Result<((usize, bool), Measurement), EndpointsError> {
     let output = command.output().await.map_err(|error| EndpointsError::Check(error.to_string()))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();

@@ -1,13 +1,14 @@
 //! What was measured, by protocol class and provider, beside what the censor was ordered to do.
 
+use crate::country::export::Made;
 use crate::country::middlebox::Signature;
 use crate::country::scenario::{Endpoint, How, Provider, Scenario, Whom, is_under};
 use faultline_model::{Asn, Fact, Judgement, LayerStatus, Measurement, ProtocolClass, TunnelStage};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// One provider's result.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Cell {
     /// The provider.
     pub asn: Asn,
@@ -47,7 +48,7 @@ impl Cell {
 }
 
 /// One endpoint's results.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
     /// What it speaks.
     pub class: ProtocolClass,
@@ -59,6 +60,8 @@ pub struct Row {
     pub cells: Vec<Cell>,
     /// Controls whose handshake passed.
     pub controls: usize,
+    /// What the controls measured, with their networks.
+    pub at_controls: Vec<(Asn, Measurement)>,
 }
 
 impl Row {
@@ -77,7 +80,7 @@ impl Row {
 }
 
 /// All results.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Table {
     /// The scenario.
     pub scenario: String,
@@ -90,6 +93,20 @@ pub struct Table {
 }
 
 impl Table {
+    /// Lists every measurement that was made.
+    #[must_use]
+    pub fn made(&self) -> Vec<Made<'_>> {
+        let mut all = Vec::new();
+        for row in &self.rows {
+            for cell in &row.cells {
+                all.push(Made { at: cell.asn, is_control: false, measurement: &cell.measurement });
+            }
+            let controls = row.at_controls.iter();
+            all.extend(controls.map(|(at, measurement)| Made { at: *at, is_control: true, measurement }));
+        }
+        all
+    }
+
     /// Counts the cells that are as ordered, and all cells.
     #[must_use]
     pub fn score(&self) -> (usize, usize) {

@@ -7,6 +7,7 @@
 mod check;
 mod endpoints;
 mod expected;
+mod networks;
 mod raw;
 mod rule;
 mod rules;
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use endpoints::Endpoint;
+pub use networks::Network;
 pub use rule::{How, Rule, Seat, Who, Whom};
 pub use site::{Certificate, Content, Serves, Site};
 

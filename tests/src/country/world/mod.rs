@@ -1,4 +1,4 @@
-//! Sites in one process: over HTTPS, HTTP and a little QUIC, with public resolvers over UDP, TCP, TLS and HTTPS.
+//! Sites in one process: over HTTPS, HTTP and HTTP/3, with public resolvers over UDP, TCP, TLS and HTTPS.
 //!
 //! One such process is the outside world; sites within the country have one of their own where they stand. Sites
 //! share one listener; a connection's address and server name pick the certificate, the request's host the
@@ -30,7 +30,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -101,6 +101,9 @@ pub enum WorldError {
     /// TLS refuses its configuration.
     #[error("configuring TLS")]
     Tls(#[source] rustls::Error),
+    /// QUIC refuses its configuration.
+    #[error("configuring QUIC")]
+    Quic(#[source] quinn::crypto::rustls::NoInitialCipherSuite),
     /// A port cannot be listened on.
     #[error("listening on port {0}")]
     Listen(u16, #[source] std::io::Error),
@@ -116,7 +119,7 @@ pub struct World {
     https: TcpListener,
     http: TcpListener,
     dot: TcpListener,
-    quic: Vec<UdpSocket>,
+    quic: Vec<quic::Server>,
 }
 
 impl World {
@@ -138,12 +141,13 @@ impl World {
                 _ => Certificate::Good,
             };
             let hosts: Vec<_> = hosts.iter().map(|host| (host.clone(), certificates(host))).collect();
-            acceptors.insert(address, acceptor(issuer, &hosts, &standing)?);
-            for own in both(address, config.zone.six) {
-                // A socket of its own for each address, so that answers come from where the question went.
-                let socket = UdpSocket::bind((own, HTTPS)).await;
-                quic.push(socket.map_err(|e| WorldError::Listen(HTTPS, e))?);
+            let tls = tls(issuer, &hosts, &standing)?;
+            // A proxy passes on nothing but TCP.
+            let is_proxy = served_at(&config, address, Serves::Proxy);
+            for own in both(address, config.zone.six).into_iter().filter(|_| !is_proxy) {
+                quic.push(quic::Server::open(own, address, tls.clone())?);
             }
+            acceptors.insert(address, acceptor(tls));
         }
         Ok(Self {
             config,
@@ -184,6 +188,13 @@ impl World {
             });
         }
         let acceptors = Arc::new(self.acceptors);
+        for server in self.quic {
+            let library = Arc::clone(&library);
+            tasks.spawn(async move {
+                server.serve(library).await;
+                Ok(())
+            });
+        }
         let (secure, clear) = (Arc::clone(&library), library);
         let (for_https, for_dot) = (Arc::clone(&acceptors), acceptors);
         let for_http = Arc::clone(&proxies);
@@ -207,9 +218,6 @@ impl World {
             accept(self.dot, move |tcp| dns_over_tls(Arc::clone(&for_dot), tcp, Arc::clone(&lookup))).await;
             Ok(())
         });
-        for socket in self.quic {
-            tasks.spawn(async move { quic::serve(socket).await.map_err(|e| WorldError::Listen(HTTPS, e)) });
-        }
         match tasks.join_next().await {
             Some(Ok(result)) => result,
             _ => Ok(()),
@@ -222,19 +230,22 @@ fn served_at(config: &Config, address: Ipv4Addr, kind: Serves) -> bool {
     config.sites.values().any(|site| site.address == address && site.serves == kind)
 }
 
-fn acceptor(
+fn tls(
     authority: &Authority,
     hosts: &[(String, Certificate)],
     standing: &Standing,
-) -> Result<TlsAcceptor, WorldError> {
+) -> Result<rustls::ServerConfig, WorldError> {
     let by_name = ByName::issue(authority, hosts, standing.clone()).map_err(WorldError::Certificates)?;
-    let mut tls = rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    Ok(rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .map_err(WorldError::Tls)?
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(by_name));
+        .with_cert_resolver(Arc::new(by_name)))
+}
+
+fn acceptor(mut tls: rustls::ServerConfig) -> TlsAcceptor {
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), b"dot".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(tls)))
+    TlsAcceptor::from(Arc::new(tls))
 }
 
 fn hosts_by_address(config: &Config) -> HashMap<Ipv4Addr, Vec<String>> {

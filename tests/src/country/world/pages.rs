@@ -9,8 +9,9 @@ use bytes::Bytes;
 use data_encoding::BASE64URL_NOPAD;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use std::collections::{HashMap, HashSet};
+use std::error::Error;
 use std::net::Ipv4Addr;
 
 const PAGE_BYTES: usize = 4096;
@@ -44,14 +45,20 @@ pub struct Library {
 
 impl Library {
     /// Answers a request that came over TLS to one of the world's addresses.
-    pub async fn secure(&self, ends: Ends, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    pub async fn secure<B: Body>(&self, ends: Ends, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
         let is_head = request.method() == Method::HEAD;
         let response = self.whole(ends, request).await;
         // HTTP/2 clients take bytes after the head for a fault of the server.
         if is_head { response.map(|_| Full::default()) } else { response }
     }
 
-    async fn whole(&self, ends: Ends, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn whole<B: Body>(&self, ends: Ends, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
         let host = self.served(ends.at, host_of(&request));
         if self.resolvers.contains(&host) && request.uri().path() == "/dns-query" {
             return self.dns(request).await;
@@ -120,7 +127,10 @@ impl Library {
         }
     }
 
-    async fn dns(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn dns<B: Body>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
         let query = match *request.method() {
             Method::GET => {
                 let parameters = request.uri().query().unwrap_or_default().as_bytes();
@@ -140,7 +150,7 @@ impl Library {
     }
 }
 
-fn host_of(request: &Request<Incoming>) -> String {
+fn host_of<B>(request: &Request<B>) -> String {
     let header = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let host = request.uri().host().or(header).unwrap_or_default();
     host.split(':').next().unwrap_or_default().to_ascii_lowercase()

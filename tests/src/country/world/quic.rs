@@ -1,47 +1,82 @@
-//! As much of QUIC as says that a server is there: version negotiation (RFC 9000, section 6).
+//! HTTP/3 for the world's sites (RFC 9114), and a greeting that asks whether anybody speaks QUIC (RFC 9000, section 6).
+//!
+//! Every address has a server of its own, so that answers come from where the question went. Its certificates and its
+//! pages are those that the address shows over TCP.
 
-use std::io::Error;
-use tokio::net::UdpSocket;
+use super::pages::{Ends, Library};
+use super::{CONNECTION_LIFE, HTTPS, WorldError};
+use crate::country::addresses::four;
+use bytes::Bytes;
+use h3::server::RequestStream;
+use h3_quinn::BidiStream;
+use http::Request;
+use http_body_util::{BodyExt, Empty};
+use quinn::crypto::rustls::QuicServerConfig;
+use quinn::{Endpoint, Incoming, ServerConfig};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 const LONG_HEADER: u8 = 0x80;
 /// A server answers only what is as long as a client's first datagram has to be.
 const LEAST: usize = 1200;
-/// The version that the servers claim to speak.
-const VERSION: u32 = 1;
 
-/// Answers first datagrams of a version that it does not speak with the version that it does, for ever.
-///
-/// # Errors
-/// Never; sockets' errors are those of clients that have gone.
-pub async fn serve(socket: UdpSocket) -> Result<(), Error> {
-    let mut buffer = [0; 2048];
-    loop {
-        let Ok((length, from)) = socket.recv_from(&mut buffer).await else { continue };
-        if let Some(answer) = negotiate(&buffer[..length]) {
-            let _ = socket.send_to(&answer, from).await;
+/// An HTTP/3 server at one address.
+pub(super) struct Server {
+    endpoint: Endpoint,
+    at: Ipv4Addr,
+}
+
+impl Server {
+    /// Opens the port at an address, which belongs to the site that is known by its IPv4 address.
+    pub(super) fn open(own: IpAddr, at: Ipv4Addr, mut tls: rustls::ServerConfig) -> Result<Self, WorldError> {
+        tls.alpn_protocols = vec![b"h3".to_vec()];
+        let crypto = QuicServerConfig::try_from(tls).map_err(WorldError::Quic)?;
+        let config = ServerConfig::with_crypto(Arc::new(crypto));
+        let endpoint = Endpoint::server(config, (own, HTTPS).into());
+        Ok(Self { endpoint: endpoint.map_err(|e| WorldError::Listen(HTTPS, e))?, at })
+    }
+
+    /// Serves until the process ends.
+    pub(super) async fn serve(self, library: Arc<Library>) {
+        let mut visits = JoinSet::new();
+        while let Some(incoming) = self.endpoint.accept().await {
+            let visit = visit(incoming, self.at, Arc::clone(&library));
+            visits.spawn(async move {
+                let _ = timeout(CONNECTION_LIFE, visit).await;
+            });
+            while visits.try_join_next().is_some() {}
         }
     }
 }
 
-/// Answers a first datagram; `None` for anything else.
-#[must_use]
-pub fn negotiate(datagram: &[u8]) -> Option<Vec<u8>> {
-    if datagram.len() < LEAST || datagram[0] & LONG_HEADER == 0 {
-        return None;
+/// Answers the requests of one connection, one after the other.
+async fn visit(incoming: Incoming, at: Ipv4Addr, library: Arc<Library>) {
+    let Some(from) = four(incoming.remote_address().ip()) else { return };
+    let Ok(connection) = incoming.await else { return };
+    let built = h3::server::builder().build::<_, Bytes>(h3_quinn::Connection::new(connection)).await;
+    let Ok(mut http) = built else { return };
+    while let Ok(Some(resolver)) = http.accept().await {
+        if let Ok((request, stream)) = resolver.resolve_request().await {
+            // A client that goes away is not the server's trouble.
+            let _ = answer(stream, request, Ends { at, from }, &library).await;
+        }
     }
-    let version = u32::from_be_bytes(datagram.get(1..5)?.try_into().ok()?);
-    let (to, rest) = connection_id(datagram.get(5..)?)?;
-    let (from, _) = connection_id(rest)?;
-    if version == VERSION || version == 0 {
-        return None;
-    }
-    let mut answer = vec![LONG_HEADER, 0, 0, 0, 0];
-    for id in [from, to] {
-        answer.push(u8::try_from(id.len()).ok()?);
-        answer.extend_from_slice(id);
-    }
-    answer.extend_from_slice(&VERSION.to_be_bytes());
-    Some(answer)
+}
+
+async fn answer(
+    mut stream: RequestStream<BidiStream<Bytes>, Bytes>,
+    request: Request<()>,
+    ends: Ends,
+    library: &Library,
+) -> Result<(), h3::error::StreamError> {
+    let request = request.map(|()| Empty::<Bytes>::new());
+    let (head, body) = library.secure(ends, request).await.into_parts();
+    stream.send_response(http::Response::from_parts(head, ())).await?;
+    let Ok(body) = body.collect().await;
+    stream.send_data(body.to_bytes()).await?;
+    stream.finish().await
 }
 
 /// Makes a first datagram of a version that exists to be negotiated away.
@@ -55,15 +90,11 @@ pub fn greeting(id: [u8; 8]) -> Vec<u8> {
     datagram
 }
 
-/// Says whether a datagram answers a greeting.
+/// Says whether a datagram answers a greeting. The highest bit says so; a server may set the other seven as it likes.
 #[must_use]
 pub fn is_answer(datagram: &[u8], id: [u8; 8]) -> bool {
-    datagram.starts_with(&[LONG_HEADER, 0, 0, 0, 0, 8]) && datagram.get(6..14) == Some(&id)
-}
-
-fn connection_id(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = bytes.split_first()?;
-    rest.split_at_checked(usize::from(*length))
+    let is_long = datagram.first().is_some_and(|first| first & LONG_HEADER != 0);
+    is_long && datagram.get(1..6) == Some(&[0, 0, 0, 0, 8]) && datagram.get(6..14) == Some(&id)
 }
 
 #[cfg(test)]
@@ -71,13 +102,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_greeting_is_answered_with_a_version_and_nothing_else_is() {
-        let id = [7; 8];
-        let answer = negotiate(&greeting(id)).expect("an answer");
-        assert!(is_answer(&answer, id) && !is_answer(&answer, [8; 8]));
-        assert_eq!(answer[answer.len() - 4..], [0, 0, 0, 1]);
-        assert_eq!(negotiate(&greeting(id)[..1199]), None, "too short");
-        assert_eq!(negotiate(&answer), None, "an answer");
-        assert_eq!(negotiate(&[]), None);
+    fn only_a_version_for_the_same_connection_answers_a_greeting() {
+        let mut answer = vec![0xd5, 0, 0, 0, 0, 8];
+        answer.extend_from_slice(&[7; 8]);
+        assert!(is_answer(&answer, [7; 8]) && !is_answer(&answer, [8; 8]));
+        assert!(!is_answer(&greeting([7; 8]), [7; 8]) && !is_answer(&[], [7; 8]));
     }
 }

@@ -135,7 +135,7 @@ fn failure_of<'a>(part: &Part, steps: &'a [Observation], target: &str) -> Option
 }
 
 /// Returns the host that a step is about.
-fn host_of(step: &Observation) -> Option<String> {
+pub(crate) fn host_of(step: &Observation) -> Option<String> {
     if step.engine != Engine::System {
         return None;
     }

@@ -1,14 +1,23 @@
 //! Writing a measurement as OONI writes it (data format 0.2.0), so that OONI's own tools read it.
 //!
-//! `web` becomes `web_connectivity`; `quic` and `throughput` become `urlgetter`, which holds the same rows and no verdict.
-//! Circumvention checks are not written at all: which host was tried, and where, is nothing for the public. Nor is
-//! `diagnose`, whose retries OONI's tools would take for the way of ordinary programs.
+//! | check | OONI's test |
+//! | --- | --- |
+//! | `web` | `web_connectivity` |
+//! | `quic`, `throughput`, `vpn_api` | `urlgetter`, which holds the same rows and no verdict |
+//! | `whatsapp`, `telegram`, `signal`, `messenger` | `whatsapp`, `telegram`, `signal`, `facebook_messenger` |
+//! | `tor` | `tor`, one target |
+//!
+//! The others have no equal there. `path` has no rows that OONI's tools read; they would take the retries of `diagnose` and
+//! the canaries of `selfcheck` for the way of ordinary programs; their package knows neither OpenVPN nor WireGuard, nor a
+//! handshake through a proxy. Checks of ways around censorship are written only where the caller says that they may
+//! leave ([`About::is_restricted`]): which host was tried, and where, is nothing for the public.
 //!
 //! Nothing points to the volunteer: `probe_ip` is the loopback address, as in OONI's own files, the system resolver's
 //! address is not known here, and ids are hashes. The verdict keys are filled from our judgement beside the given
 //! controls; without any, they are null.
 
 mod control;
+mod messaging;
 mod rows;
 
 #[cfg(test)]
@@ -16,13 +25,30 @@ mod tests;
 
 use crate::judge::{ControlFact, deciding_step, judge};
 use faultline_model::{
-    Asn, CheckKind, Class, CountryCode, Failure, Judgement, Layer, LayerStatus, Measurement, Timestamp,
+    Asn, CheckKind, Class, CountryCode, Failure, Judgement, Layer, LayerStatus, Measurement, ProtocolClass,
+    Timestamp,
 };
 use serde_json::{Value, json};
 
-/// The layout of keys that is followed.
-const WEB_VERSION: &str = "0.5.0";
-const URLGETTER_VERSION: &str = "0.2.0";
+/// The names of OONI's tests, with the version whose keys are followed.
+const fn test_of(check: CheckKind) -> Option<(&'static str, &'static str)> {
+    match check {
+        CheckKind::Web => Some(("web_connectivity", "0.5.0")),
+        CheckKind::Quic | CheckKind::Throughput | CheckKind::VpnApi => Some(("urlgetter", "0.2.0")),
+        CheckKind::Whatsapp => Some(("whatsapp", "0.11.0")),
+        CheckKind::Telegram => Some(("telegram", "0.3.1")),
+        CheckKind::Signal => Some(("signal", "0.2.5")),
+        CheckKind::Messenger => Some(("facebook_messenger", "0.2.1")),
+        CheckKind::Tor => Some(("tor", "0.4.0")),
+        _ => None,
+    }
+}
+
+/// Says whether OONI's data has an equal of a check.
+#[must_use]
+pub const fn has_equal(check: CheckKind) -> bool {
+    test_of(check).is_some()
+}
 
 /// What is known of a measurement beside its facts.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,18 +63,23 @@ pub struct About<'a> {
     pub version: &'a str,
     /// Controls' measurements of the same target in the same minutes; the first is written as the test helper.
     pub controls: &'a [&'a Measurement],
+    /// Checks of ways around censorship may be written too: whoever reads may know which host was tried.
+    pub is_restricted: bool,
 }
 
 /// Writes a measurement; `None` for a check that has no equal in OONI's data, or that must not be published.
 #[must_use]
 pub fn write(measurement: &Measurement, about: &About<'_>) -> Option<Value> {
-    let (test, version) = match measurement.check {
-        CheckKind::Web => ("web_connectivity", WEB_VERSION),
-        CheckKind::Quic | CheckKind::Throughput => ("urlgetter", URLGETTER_VERSION),
-        _ => return None,
-    };
+    let (test, version) = test_of(measurement.check)?;
+    if measurement.check.is_circumvention() && !about.is_restricted {
+        return None;
+    }
     let keys = match measurement.check {
         CheckKind::Web => web(measurement, about),
+        CheckKind::Tor => tor(measurement),
+        CheckKind::Whatsapp | CheckKind::Telegram | CheckKind::Signal | CheckKind::Messenger => {
+            messaging::write(measurement, about)
+        }
         _ => urlgetter(measurement),
     };
     let at = moment(measurement.started_at);
@@ -128,6 +159,20 @@ fn urlgetter(measurement: &Measurement) -> Value {
         _ => "http_round_trip",
     }));
     keys
+}
+
+/// Writes the one relay or bridge that was tried.
+fn tor(measurement: &Measurement) -> Value {
+    let failed = deciding_step(measurement).and_then(|step| step.failure.as_ref());
+    let is_obfs4 = measurement.check.protocol_class(&measurement.target) == Some(ProtocolClass::Obfs4);
+    let mut target = rows::write(measurement);
+    let peer = measurement.observations.iter().find_map(|step| step.peer);
+    let name = measurement.target.host();
+    target["target_address"] = Value::from(peer.map_or_else(|| name.to_owned(), |peer| peer.to_string()));
+    target["target_name"] = Value::from(name);
+    target["target_protocol"] = Value::from(if is_obfs4 { "obfs4" } else { "or_port" });
+    target["failure"] = Value::from(failed.map(failure));
+    json!({ "targets": { name: target } })
 }
 
 /// Returns OONI's `blocking` and `accessible`.

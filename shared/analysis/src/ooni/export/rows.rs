@@ -8,7 +8,7 @@ use flate2::read::DeflateDecoder;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// No recorded body is longer.
 const MAX_BODY_BYTES: u64 = 512 * 1024;
@@ -24,8 +24,8 @@ struct Rows {
     tls_handshakes: Vec<Value>,
     requests: Vec<Value>,
     network_events: Vec<Value>,
-    /// The connection that the next step of an engine and hop goes on.
-    open: BTreeMap<(Engine, u8), u64>,
+    /// The connections of an engine and hop, on which later steps with the same peer go on.
+    open: BTreeMap<(Engine, u8), Vec<(Option<SocketAddr>, u64)>>,
     connections: u64,
 }
 
@@ -133,13 +133,15 @@ impl Rows {
     fn connect(&mut self, step: &Observation) -> u64 {
         let id = FIRST_CONNECTION + self.connections;
         self.connections += 1;
-        self.open.insert((step.engine, step.hop), id);
+        self.open.entry((step.engine, step.hop)).or_default().push((step.peer, id));
         id
     }
 
     fn connection(&mut self, step: &Observation) -> u64 {
-        match self.open.get(&(step.engine, step.hop)) {
-            Some(id) => *id,
+        let open = self.open.get(&(step.engine, step.hop)).map_or(&[][..], Vec::as_slice);
+        let same = open.iter().rev().find(|(peer, _)| *peer == step.peer);
+        match same.or_else(|| open.last().filter(|_| step.peer.is_none())) {
+            Some((_, id)) => *id,
             None => self.connect(step),
         }
     }

@@ -1,11 +1,12 @@
 //! What is written reads back as the same facts, and says nothing of the volunteer.
 
 use super::super::{Reading, read};
-use super::{About, write};
+use super::{About, has_equal, write};
 use crate::judge::{ControlFact, judge};
 use faultline_model::{
-    CheckKind, Depth, DnsAnswer, DownloadEnd, Engine, Fact, Failure, HttpFact, Layer, LayerStatus,
-    Measurement, MeasurementId, Observation, QuicFact, Target, ThroughputFact, Timestamp, TlsFact, Why,
+    CheckKind, Depth, DnsAnswer, DownloadEnd, EndpointFact, Engine, Fact, Failure, HttpFact, Layer,
+    LayerStatus, Measurement, MeasurementId, Observation, QuicFact, Target, ThroughputFact, Timestamp,
+    TlsFact, Why,
 };
 use serde_json::Value;
 use std::time::Duration;
@@ -61,7 +62,14 @@ fn fine() -> Measurement {
 
 fn about<'a>(controls: &'a [&'a Measurement]) -> About<'a> {
     let asn = Some(faultline_model::Asn::recorded(23674).expect("valid"));
-    About { country: "PK".parse().ok(), asn, network_name: "Nayatel", version: "0.1.0", controls }
+    About {
+        country: "PK".parse().ok(),
+        asn,
+        network_name: "Nayatel",
+        version: "0.1.0",
+        controls,
+        is_restricted: false,
+    }
 }
 
 fn back(value: &Value) -> super::super::Imported {
@@ -144,7 +152,61 @@ fn quic_and_downloads_become_urlgetter_and_others_stay_here() {
         measurement(CheckKind::Throughput, vec![dns(), step(Layer::Http, None, Fact::Throughput(download))]);
     let keys = write(&slow, &about(&[])).expect("written")["test_keys"].clone();
     assert_eq!(keys["network_events"][1]["num_bytes"], 300);
-    for kind in [CheckKind::Tor, CheckKind::Openvpn, CheckKind::Diagnose] {
-        assert_eq!(write(&measurement(kind, vec![dns()]), &about(&[])), None, "{kind}");
+    for kind in [CheckKind::Path, CheckKind::Openvpn, CheckKind::Diagnose, CheckKind::Selfcheck] {
+        let released = About { is_restricted: true, ..about(&[]) };
+        assert_eq!(write(&measurement(kind, vec![dns()]), &released), None, "{kind}");
+        assert!(!has_equal(kind), "{kind}");
     }
+}
+
+#[test]
+fn ways_around_censorship_are_written_only_for_those_who_may_know_them() {
+    for kind in [CheckKind::Tor, CheckKind::VpnApi] {
+        let measured = measurement(kind, vec![dns(), step(Layer::Tcp, None, Fact::None)]);
+        assert_eq!(write(&measured, &about(&[])), None, "{kind}");
+        let released = About { is_restricted: true, ..about(&[]) };
+        assert!(write(&measured, &released).is_some(), "{kind}");
+    }
+    let released = About { is_restricted: true, ..about(&[]) };
+    let tor = write(&measurement(CheckKind::Tor, vec![dns()]), &released).expect("written");
+    assert_eq!(tor["test_keys"]["targets"][HOST]["target_protocol"], "or_port");
+}
+
+#[test]
+fn endpoints_of_one_service_keep_connections_of_their_own() {
+    let endpoint = |host: &str, address: &str, failure: Option<Failure>| {
+        let mut step =
+            step(Layer::Tcp, failure, Fact::Endpoint(EndpointFact { name: format!("{host}:443") }));
+        step.peer = format!("{address}:443").parse().ok();
+        step
+    };
+    let mut hello = step(
+        Layer::Tls,
+        None,
+        Fact::Tls(TlsFact { server_name: "v.whatsapp.net".into(), ..TlsFact::default() }),
+    );
+    hello.peer = "157.240.0.60:443".parse().ok();
+    let reset = || Some(Failure::ConnectionReset);
+    let steps = vec![
+        endpoint("v.whatsapp.net", "157.240.0.60", None),
+        endpoint("e1.whatsapp.net", "157.240.0.61", reset()),
+        endpoint("e5.whatsapp.net", "157.240.0.62", reset()),
+        hello,
+    ];
+    let measured = measurement(CheckKind::Whatsapp, steps);
+    let fine = measurement(
+        CheckKind::Whatsapp,
+        vec![
+            endpoint("e1.whatsapp.net", "157.240.0.61", None),
+            endpoint("v.whatsapp.net", "157.240.0.60", None),
+        ],
+    );
+    let value = write(&measured, &about(&[&fine])).expect("written");
+    let keys = &value["test_keys"];
+    assert_eq!(value["test_name"], "whatsapp");
+    assert_eq!(keys["tls_handshakes"][0]["transaction_id"], keys["tcp_connect"][0]["transaction_id"]);
+    assert_eq!(keys["whatsapp_endpoints_status"], "blocked");
+    assert_eq!(keys["whatsapp_web_status"], Value::Null, "it was not tried");
+    let alone = write(&measured, &about(&[])).expect("written");
+    assert_eq!(alone["test_keys"]["whatsapp_endpoints_status"], Value::Null, "no control, no verdict");
 }
