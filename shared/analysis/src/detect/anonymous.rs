@@ -85,6 +85,11 @@ impl Core {
         if self.is_anonymous() && is_kept { &RETURN_WINDOWS_MS } else { &[] }
     }
 
+    /// Says whether blocks that come and go over days are looked for.
+    pub(super) fn has_return_windows(&self) -> bool {
+        !self.return_windows().is_empty()
+    }
+
     /// Returns how long a finished hour waits before it enters the past: what a window of days may still tell as
     /// a block is no measure of how often the cell fails without one.
     pub(super) fn past_grace_ms(&self, usual: Ms) -> Ms {

@@ -2,11 +2,12 @@
 
 use super::cells::{Cells, Past};
 use super::degraded::Degraded;
-use super::evidence::{Basis, Reading, count};
+use super::evidence::count;
 use super::incidents::Incidents;
 use super::null::{Nulls, share};
 use super::plan::Plan;
 use super::presence::{Group, Presences};
+use super::reads::Reads;
 use super::setup::{Mode, Setup};
 use super::slow::Slow;
 use super::store::{Ms, Outcome, Store, hash};
@@ -57,13 +58,15 @@ pub(super) struct Core {
     pub(super) degraded: Degraded,
     /// Agents with a recent result, by family.
     pub(super) active: Vec<Vec<usize>>,
-    /// Cells with recent failures, as of the last evaluation.
-    pub(super) readings: BTreeMap<(FamilyNo, TargetNo), Reading>,
+    /// Cells with recent failures, as of their last reading.
+    pub(super) readings: Reads,
     pub(super) setup: Setup,
     pub(super) presences: Presences,
-    /// What each reading rests on, also where nothing was read.
-    pub(super) bases: BTreeMap<(FamilyNo, TargetNo), Basis>,
-    nulls: Nulls,
+    pub(super) nulls: Nulls,
+    /// Live: when active agents were counted.
+    pub(super) counted: Ms,
+    /// Live: when ends were looked for everywhere.
+    pub(super) ends_looked: Ms,
     queue: BTreeMap<(Ms, MeasurementId), Record>,
     seen: Seen,
     first: Option<Ms>,
@@ -90,11 +93,12 @@ impl Core {
             slow: Slow::default(),
             degraded: Degraded::default(),
             active: Vec::new(),
-            readings: BTreeMap::new(),
-            bases: BTreeMap::new(),
+            readings: Reads::default(),
             setup,
             presences: Presences::default(),
             nulls: Nulls::default(),
+            counted: 0,
+            ends_looked: 0,
             queue: BTreeMap::new(),
             seen: Seen::default(),
             first: None,
@@ -129,7 +133,7 @@ impl Core {
         }
         self.setup = setup;
         self.nulls = Nulls::default();
-        self.bases.clear();
+        self.note_everything();
         self.learn();
     }
 
@@ -162,13 +166,13 @@ impl Core {
         }
         self.update_silence();
         self.roll_hours();
-        let mut nulls = std::mem::take(&mut self.nulls);
-        nulls.tidy();
-        self.update_alarms(&mut nulls);
+        self.nulls.tidy();
+        self.update_alarms();
         self.update_dead();
         self.update_outages();
         self.update_degraded();
         self.update_slow();
+        let mut nulls = std::mem::take(&mut self.nulls);
         let changed = self.update_incidents(&mut nulls);
         self.nulls = nulls;
         let asks = if self.is_live() { self.plan_asks() } else { Vec::new() };
@@ -192,6 +196,7 @@ impl Core {
         self.hear_upload(&record.agent, record.asn, ms(record.received_at));
         let Some(target) = self.world.target_of(record) else { return };
         let agent = self.store.agent(&record.agent, record.asn, place);
+        self.note_active(agent, place);
         let received = ms(record.received_at);
         self.first = Some(self.first.map_or(received, |first| first.min(received)));
         let outcome = Outcome {
@@ -205,11 +210,17 @@ impl Core {
             control_ok: record.control_ok,
             kept: false,
         };
+        let flips = self.store.flips;
         let (start, has_moved_others) = self.store.add(agent, outcome, self.now);
+        // What records say of their controls decides what counts on every network.
+        if self.store.flips != flips {
+            self.readings.note_target(target);
+        }
         if let Place::Home(family) = place {
             self.world.families[family].is_heard = true;
             let changes = &mut self.world.families[family].changes;
             if has_moved_others {
+                self.readings.note_family(family);
                 changes.note_all();
             } else {
                 changes.note(start, self.now);
@@ -218,6 +229,9 @@ impl Core {
                 let cell = self.cells.get_mut(family, target);
                 cell.last_bad = cell.last_bad.max(received);
             }
+            self.readings.note_result((family, target));
+        } else {
+            self.readings.note_target(target);
         }
     }
 
@@ -280,7 +294,6 @@ impl Core {
             self.forget_slow();
             self.forget_presence();
             self.nulls = Nulls::default();
-            self.bases.clear();
             if self.now - self.seen.turned > self.retention_ms() {
                 self.seen.old = std::mem::take(&mut self.seen.young);
                 self.seen.turned = self.now;
@@ -301,8 +314,8 @@ impl Core {
             }
         }
         let Self { cells, store, presences, degraded, .. } = self;
-        for (family, target, cell) in cells.all_mut() {
-            let overlaps = cell.alarm.as_ref().is_some_and(|alarm| {
+        for ((family, target), cell, alarm) in cells.all_mut() {
+            let overlaps = alarm.is_some_and(|alarm| {
                 let (onset, end) = alarm.span(Ms::MAX);
                 onset < from + long && end >= from
             });
@@ -357,7 +370,7 @@ impl Core {
         Ms::try_from(self.setup.beat.as_millis()).unwrap_or(Ms::MAX).clamp(1_000, 86_400_000)
     }
 
-    fn next_evaluation(&self) -> Option<Timestamp> {
+    fn next_evaluation(&mut self) -> Option<Timestamp> {
         let queued = self.queue.keys().next().map(|(received, _)| *received);
         let planned = if self.is_live() { self.plan.next(self.now) } else { None };
         let silent = if self.is_live() { self.next_silence() } else { None };

@@ -34,6 +34,7 @@ mod null;
 mod plan;
 mod posterior;
 mod presence;
+mod reads;
 mod setup;
 mod slow;
 mod store;

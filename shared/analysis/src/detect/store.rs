@@ -13,7 +13,7 @@
 use super::null::Changes;
 use super::world::{Place, TargetNo};
 use faultline_model::{AgentId, Asn, Class};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Milliseconds since the Unix epoch.
 pub(super) type Ms = i64;
@@ -142,8 +142,10 @@ pub(super) struct Store {
     control: Vec<Series>,
     /// Minutes in which records said how their control went: successes and failures, by target.
     flags: Vec<BTreeMap<i64, (u32, u32)>>,
-    /// How often what controls say changed, by target.
-    control_changes: Vec<u64>,
+    /// Minutes in which most controls failed, by target.
+    bad_minutes: Vec<BTreeSet<i64>>,
+    /// How often a minute became such a one, or ceased to be.
+    pub(super) flips: u64,
     token_ms: Ms,
     empty: Series,
 }
@@ -171,9 +173,9 @@ impl Store {
         self.flags.get(target)
     }
 
-    /// Returns how often what controls say of a target changed.
-    pub(super) fn control_changes(&self, target: TargetNo) -> u64 {
-        self.control_changes.get(target).copied().unwrap_or(0)
+    /// Says whether most controls failed in one of these minutes, as records said.
+    pub(super) fn has_bad_minute(&self, target: TargetNo, (from, to): (i64, i64)) -> bool {
+        self.bad_minutes.get(target).is_some_and(|minutes| minutes.range(from..=to).next().is_some())
     }
 
     /// Returns the number of a vantage point, if it has one.
@@ -238,6 +240,9 @@ impl Store {
         for minutes in &mut self.flags {
             *minutes = minutes.split_off(&(before / 60_000));
         }
+        for minutes in &mut self.bad_minutes {
+            *minutes = minutes.split_off(&(before / 60_000));
+        }
     }
 
     /// Sorts every result anew, after the places of agents or the base period changed.
@@ -247,6 +252,7 @@ impl Store {
             series.0.clear();
         }
         self.flags.clear();
+        self.bad_minutes.clear();
         for number in 0..self.agents.len() {
             self.agents[number].place = place(&self.agents[number]);
             self.reinsert(number);
@@ -275,12 +281,6 @@ impl Store {
 
     fn insert(&mut self, number: usize, outcome: Outcome) {
         self.count_flag(&outcome, true);
-        if outcome.control_ok.is_some() || self.agents[number].place == Place::Control {
-            if self.control_changes.len() <= outcome.target {
-                self.control_changes.resize(outcome.target + 1, 0);
-            }
-            self.control_changes[outcome.target] += 1;
-        }
         let list = &mut self.agents[number].outcomes;
         let at = list.partition_point(|other| (other.start, other.key) < (outcome.start, outcome.key));
         list.insert(at, outcome);
@@ -340,9 +340,17 @@ impl Store {
         if self.flags.len() <= outcome.target {
             self.flags.resize_with(outcome.target + 1, BTreeMap::new);
         }
-        let (good, bad) = self.flags[outcome.target].entry(outcome.start.div_euclid(60_000)).or_default();
-        let count = if ok { good } else { bad };
+        let minute = outcome.start.div_euclid(60_000);
+        let (good, bad) = self.flags[outcome.target].entry(minute).or_default();
+        let count = if ok { &mut *good } else { &mut *bad };
         *count = if adds { *count + 1 } else { count.saturating_sub(1) };
+        let is_bad = *bad > *good;
+        if self.bad_minutes.len() <= outcome.target {
+            self.bad_minutes.resize_with(outcome.target + 1, BTreeSet::new);
+        }
+        let minutes = &mut self.bad_minutes[outcome.target];
+        let has_changed = if is_bad { minutes.insert(minute) } else { minutes.remove(&minute) };
+        self.flips += u64::from(has_changed);
     }
 }
 

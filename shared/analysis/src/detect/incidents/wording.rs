@@ -162,7 +162,7 @@ impl Core {
         }
         reasons.extend(self.describe_controls(statement));
         reasons.extend(self.describe_selectivity(statement));
-        let best = cluster.cells.keys().filter_map(|cell| self.readings.get(cell));
+        let best = cluster.cells.keys().filter_map(|cell| self.readings.get(*cell));
         let best = best.map(|reading| reading.ln_e).max_by(f64::total_cmp);
         if let Some(ln_e) = best.filter(|_| statement.end.is_none()) {
             reasons.push(format!(

@@ -124,7 +124,7 @@ impl Core {
     }
 
     fn last_back(&self, family: FamilyNo) -> Option<Ms> {
-        let own = self.cells.alarms().filter(|(other, _, _)| *other == family);
-        own.filter_map(|(_, _, alarm)| alarm.cleared).map(|cleared| cleared.at).max()
+        let own = self.cells.alarms_of(family);
+        own.filter_map(|(_, alarm)| alarm.cleared).map(|cleared| cleared.at).max()
     }
 }

@@ -86,6 +86,14 @@ impl Core {
         cut.map_or((0, -1), |cut| (cut.low, cut.ended.map_or(Ms::MAX, |ended| ended.end)))
     }
 
+    /// Returns the families that are or were cut.
+    pub(in super::super) fn cut_families(&self) -> Vec<FamilyNo> {
+        let groups = self.presences.cuts.keys();
+        groups
+            .filter_map(|group| if let Group::Family(family) = group { Some(*family) } else { None })
+            .collect()
+    }
+
     /// Says whether an agent belongs to a group.
     pub(super) fn belongs(&self, group: &Group, key: &HeardKey, heard: &Heard) -> bool {
         match group {

@@ -399,16 +399,22 @@ fn evidence(samples: &[Sample], p0: impl Fn(usize) -> f64) -> f64 {
 }
 
 fn vote(samples: &[Sample]) -> Votes {
-    let mut tallies: BTreeMap<usize, i32> = BTreeMap::new();
+    let mut tallies: BTreeMap<usize, (i32, bool)> = BTreeMap::new();
     for sample in samples {
-        *tallies.entry(sample.agent).or_default() += if sample.is_slow { 1 } else { -1 };
+        let (tally, failing) = tallies.entry(sample.agent).or_default();
+        *tally += if sample.is_slow { 1 } else { -1 };
+        *failing |= sample.is_slow;
     }
-    let worth = |tally: &i32| match tally {
+    let worth = |(tally, _): &(i32, bool)| match tally {
         0 => 0.5,
         more if *more > 0 => 1.0,
         _ => 0.0,
     };
-    Votes { bad: tallies.values().map(worth).sum(), agents: tallies.len() }
+    Votes {
+        bad: tallies.values().map(worth).sum(),
+        agents: tallies.len(),
+        failing: tallies.values().filter(|(_, failing)| *failing).count(),
+    }
 }
 
 fn points(samples: &[Sample]) -> Vec<Point> {
