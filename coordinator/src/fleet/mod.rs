@@ -234,6 +234,13 @@ impl Fleet {
         self.plans.send_modify(|count| *count = count.wrapping_add(1));
     }
 
+    /// Returns the cohorts of the agents that have one.
+    pub(crate) fn cohorts(&self) -> BTreeMap<AgentId, String> {
+        let members = self.members();
+        let named = members.values().map(|member| &member.record).filter(|record| !record.cohort.is_empty());
+        named.map(|record| (record.id.clone(), record.cohort.clone())).collect()
+    }
+
     pub(crate) fn views(&self, now: Timestamp) -> Vec<MemberView> {
         self.members().values().map(|member| member.view(now)).collect()
     }

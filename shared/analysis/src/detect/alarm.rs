@@ -98,6 +98,10 @@ impl Core {
                 active[family].push(number);
             }
         }
+        let voices = |agents: &Vec<usize>| {
+            agents.iter().map(|agent| self.store.agents[*agent].voice).collect::<BTreeSet<usize>>().len()
+        };
+        self.voices = active.iter().map(voices).collect();
         self.active = active;
     }
 
@@ -110,9 +114,10 @@ impl Core {
         }
     }
 
-    /// Returns how many agents of a family were heard in the last 20 minutes.
+    /// Returns how many voices of a family were heard in the last 20 minutes: agents, of which those of one cohort
+    /// are one.
     pub(super) fn active_in(&self, family: FamilyNo) -> usize {
-        self.active.get(family).map_or(0, Vec::len)
+        self.voices.get(family).copied().unwrap_or(0)
     }
 
     /// Returns the cells that e-BH rejects.
@@ -197,8 +202,12 @@ impl Core {
             return self.is_network_selective((family, target), since);
         }
         let entries = self.evidence_between(family, target, since, self.now);
-        let failing = failing_agents(&entries);
-        let witnesses = failing.iter().filter(|agent| self.is_witness(**agent, target, since)).count();
+        let mut failing: BTreeMap<usize, bool> = BTreeMap::new();
+        for agent in failing_agents(&entries) {
+            let voice = failing.entry(self.store.agents[agent].voice).or_default();
+            *voice = *voice || self.is_witness(agent, target, since);
+        }
+        let witnesses = failing.values().filter(|is_witness| **is_witness).count();
         witnesses >= 1 && 2 * witnesses >= failing.len()
     }
 
@@ -258,6 +267,6 @@ pub(super) fn failing_agents(entries: &[Entry]) -> BTreeSet<usize> {
 /// Turns results into points of a change.
 pub(super) fn points(entries: &[Entry]) -> Vec<Point> {
     let point =
-        |entry: &Entry| Point { start: entry.start, agent: entry.agent, is_bad: entry.class.is_anomaly() };
+        |entry: &Entry| Point { start: entry.start, agent: entry.voice, is_bad: entry.class.is_anomaly() };
     entries.iter().map(point).collect()
 }

@@ -197,8 +197,15 @@ mod tests {
 
     #[test]
     fn failures_of_one_day_are_one_day() {
-        let entry =
-            |start: Ms, class| Entry { start, received: start, key: 0, agent: 0, class, asked: false };
+        let entry = |start: Ms, class| Entry {
+            start,
+            received: start,
+            key: 0,
+            agent: 0,
+            voice: 0,
+            class,
+            asked: false,
+        };
         let bad = |start| entry(start, Class::TlsTimeout);
         let entries = [bad(0), bad(1), entry(DAY_MS, Class::Ok), bad(2 * DAY_MS)];
         assert_eq!(bad_days(&entries), 2);

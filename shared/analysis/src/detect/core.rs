@@ -10,7 +10,7 @@ use super::presence::{Group, Presences};
 use super::reads::Reads;
 use super::setup::{Mode, Setup};
 use super::slow::Slow;
-use super::store::{Ms, Outcome, Store, hash};
+use super::store::{Entry, Ms, Outcome, Store, hash};
 use super::world::{FamilyNo, Place, TargetNo, World};
 use super::{Evaluation, ms};
 use faultline_model::{CheckKind, Class, MeasurementId, Record, Timestamp, Why};
@@ -58,6 +58,8 @@ pub(super) struct Core {
     pub(super) degraded: Degraded,
     /// Agents with a recent result, by family.
     pub(super) active: Vec<Vec<usize>>,
+    /// How many voices they are.
+    pub(super) voices: Vec<usize>,
     /// Cells with recent failures, as of their last reading.
     pub(super) readings: Reads,
     pub(super) setup: Setup,
@@ -93,6 +95,7 @@ impl Core {
             slow: Slow::default(),
             degraded: Degraded::default(),
             active: Vec::new(),
+            voices: Vec::new(),
             readings: Reads::default(),
             setup,
             presences: Presences::default(),
@@ -105,6 +108,7 @@ impl Core {
             hour: None,
             is_warm: false,
         };
+        core.store.set_cohorts(&core.setup.cohorts);
         core.learn();
         core
     }
@@ -118,6 +122,7 @@ impl Core {
                 families.insert(agent.asn, self.world.family_of(agent.asn));
             }
         }
+        self.store.set_cohorts(&setup.cohorts);
         self.store.rearrange(token_base(&setup), |agent| match families.get(&agent.asn) {
             Some(family) if agent.place != Place::Control => {
                 if setup.reference_asns.contains(&agent.asn) {
@@ -334,10 +339,9 @@ impl Core {
             }
             let entries = store.cell(family, target).between(from, from + long - 1);
             let counted = entries.iter().filter(|entry| !store.is_excused(target, entry.start));
-            for entry in counted {
-                cell.past.results += 1.0;
-                cell.past.anomalies += f64::from(u8::from(entry.class.is_anomaly()));
-            }
+            let (results, anomalies) = heard_of(counted);
+            cell.past.results += results;
+            cell.past.anomalies += anomalies;
         }
     }
 
@@ -386,4 +390,18 @@ fn token_base(setup: &Setup) -> Ms {
 
 fn base_ms(setup: &Setup) -> Ms {
     Ms::try_from(setup.base_period.as_millis()).unwrap_or(Ms::MAX).clamp(1_000, 86_400_000)
+}
+
+/// Counts results and anomalies, of agents that were invited together as many as the busiest of them delivered.
+fn heard_of<'a>(entries: impl Iterator<Item = &'a Entry>) -> (f64, f64) {
+    let mut voices: BTreeMap<usize, BTreeMap<usize, (f64, f64)>> = BTreeMap::new();
+    for entry in entries {
+        let agent = voices.entry(entry.voice).or_default().entry(entry.agent).or_default();
+        *agent = (agent.0 + 1.0, agent.1 + f64::from(u8::from(entry.class.is_anomaly())));
+    }
+    voices.values().fold((0.0, 0.0), |sum, agents| {
+        let (all, bad) = agents.values().fold((0.0, 0.0), |sum, own| (sum.0 + own.0, sum.1 + own.1));
+        let most = agents.values().map(|own| own.0).fold(0.0, f64::max);
+        (sum.0 + most, sum.1 + most * bad / all)
+    })
 }

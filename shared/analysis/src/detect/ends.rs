@@ -116,7 +116,7 @@ impl Core {
             let after = &entries[at..];
             let votes = vote(&after.iter().map(|(_, entry)| *entry).collect::<Vec<Entry>>());
             let fine: BTreeSet<usize> =
-                after.iter().filter(|(_, e)| !e.class.is_anomaly()).map(|(_, e)| e.agent).collect();
+                after.iter().filter(|(_, e)| !e.class.is_anomaly()).map(|(_, e)| e.voice).collect();
             let have_answered = fine.len() >= active.min(AGREEING) || votes.agents >= active;
             let is_patient = self.now - after[0].1.received >= PATIENCE_MS;
             if votes.is_clear() && fine.len() >= active.min(2) && (have_answered || is_patient) {

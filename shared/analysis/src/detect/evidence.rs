@@ -6,7 +6,8 @@
 //! S           = sum over agents of [ Lambda_a - ln(1 + e^-2.4) ]
 //! E           = mean over mechanisms and windows of e^S;  live: (E_windows + E_stream) / 2
 //! ```
-//! The subtraction keeps e^S an e-value, because E[clip] <= 1 + e^-2.4; a mean of e-values is one. However many
+//! An agent here is a voice: those who were invited together (a cohort) are one on each network, because a hundred
+//! agents of one invitation are no hundred witnesses. The subtraction keeps e^S an e-value, because E[clip] <= 1 + e^-2.4; a mean of e-values is one. However many
 //! results an agent delivers, it is worth at most 4.5 nats.
 
 use super::anonymous::bad_days;
@@ -234,7 +235,7 @@ pub(super) fn vote(entries: &[Entry]) -> Votes {
     let mut slots = Slots::new(entries);
     let mut tallies: Vec<(i32, bool)> = Vec::new();
     for entry in entries {
-        let slot = slots.of(entry.agent);
+        let slot = slots.of(entry.voice);
         if slot == tallies.len() {
             tallies.push((0, false));
         }
@@ -264,8 +265,8 @@ struct Slots {
 
 impl Slots {
     fn new(entries: &[Entry]) -> Self {
-        let low = entries.iter().map(|entry| entry.agent).min().unwrap_or(0);
-        let high = entries.iter().map(|entry| entry.agent).max().unwrap_or(0);
+        let low = entries.iter().map(|entry| entry.voice).min().unwrap_or(0);
+        let high = entries.iter().map(|entry| entry.voice).max().unwrap_or(0);
         Self { low, known: vec![u32::MAX; high - low + 1], next: 0 }
     }
 
@@ -283,7 +284,7 @@ impl Slots {
 fn failures(entries: &[Entry]) -> usize {
     let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
     for entry in entries.iter().filter(|entry| entry.class.is_anomaly()) {
-        *counts.entry(entry.agent).or_default() += 1;
+        *counts.entry(entry.voice).or_default() += 1;
     }
     counts.into_values().map(|count| count.min(2)).sum()
 }
@@ -293,7 +294,7 @@ pub(super) fn e_value(entries: &[Entry], weights: &[[f64; MECHANISMS]]) -> f64 {
     let mut slots = Slots::new(entries);
     let mut sums: Vec<[f64; MECHANISMS]> = Vec::new();
     for (entry, weight) in entries.iter().zip(weights) {
-        let slot = slots.of(entry.agent);
+        let slot = slots.of(entry.voice);
         if slot == sums.len() {
             sums.push([0.0; MECHANISMS]);
         }
@@ -340,7 +341,7 @@ mod tests {
     use super::*;
 
     fn entry(agent: usize, start: Ms, class: Class) -> Entry {
-        Entry { start, received: start, key: 0, agent, class, asked: false }
+        Entry { start, received: start, key: 0, agent, voice: agent, class, asked: false }
     }
 
     /// Returns ln E of results that all have the same null rate.

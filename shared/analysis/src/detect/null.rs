@@ -14,9 +14,9 @@
 use super::cells::Strength;
 use super::core::Core;
 use super::evidence::count;
-use super::store::Ms;
+use super::store::{Entry, Ms};
 use super::world::{CategoryNo, FamilyNo, Place, TargetNo};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Bounds of the null rate.
 const FLOOR: f64 = 0.01;
@@ -208,11 +208,15 @@ impl Core {
             if entries.is_empty() || self.is_explained(family, target) {
                 continue;
             }
-            let rate = share(entries.iter().map(|entry| entry.class.is_anomaly()));
+            let (rate, weight) = if self.store.has_cohorts() {
+                voiced_share(entries)
+            } else {
+                (share(entries.iter().map(|entry| entry.class.is_anomaly())), count(entries.len()))
+            };
             let category = self.world.category(target);
             rates.push((category, rate));
             let own: &mut (f64, f64) = &mut counts[category];
-            *own = (own.0 + rate * count(entries.len()), own.1 + count(entries.len()));
+            *own = (own.0 + rate * weight, own.1 + weight);
         }
         raise(medians_of_others(&rates, counts.len()), &counts, AGENT_WINDOWS[0].1)
     }
@@ -298,6 +302,18 @@ pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
         odd if odd % 2 == 1 => Some(values[middle]),
         _ => Some(f64::midpoint(values[middle - 1], values[middle])),
     }
+}
+
+/// Returns the share of anomalies as a mean over voices, and how many voices there are: a cohort that fails at
+/// everything must not make a whole network look lossy.
+fn voiced_share(entries: &[Entry]) -> (f64, f64) {
+    let mut voices: BTreeMap<usize, (f64, f64)> = BTreeMap::new();
+    for entry in entries {
+        let own = voices.entry(entry.voice).or_default();
+        *own = (own.0 + f64::from(u8::from(entry.class.is_anomaly())), own.1 + 1.0);
+    }
+    let number = count(voices.len());
+    (voices.values().map(|(bad, all)| bad / all).sum::<f64>() / number.max(1.0), number)
 }
 
 /// Returns the share of `true`.

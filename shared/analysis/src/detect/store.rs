@@ -59,6 +59,8 @@ pub(super) struct Agent {
     pub(super) id: AgentId,
     pub(super) asn: Asn,
     pub(super) place: Place,
+    /// The number of the agent for which it speaks: itself, or the first of its cohort on the same network.
+    pub(super) voice: usize,
     pub(super) outcomes: Vec<Outcome>,
     pub(super) changes: Changes,
     offset: Ms,
@@ -91,6 +93,8 @@ pub(super) struct Entry {
     pub(super) received: Ms,
     pub(super) key: u64,
     pub(super) agent: usize,
+    /// Whose vote it is: agents of one cohort have one.
+    pub(super) voice: usize,
     pub(super) class: Class,
     pub(super) asked: bool,
 }
@@ -134,6 +138,8 @@ impl Series {
 pub(super) struct Store {
     pub(super) agents: Vec<Agent>,
     numbers: BTreeMap<(AgentId, Asn), usize>,
+    cohorts: BTreeMap<AgentId, String>,
+    voices: BTreeMap<(Place, String), usize>,
     /// By family and target.
     home: Vec<Vec<Series>>,
     /// By target.
@@ -188,10 +194,12 @@ impl Store {
         if let Some(number) = self.numbers.get(&(id.clone(), asn)) {
             return *number;
         }
+        let voice = self.voice_of(id, place, self.agents.len());
         let agent = Agent {
             id: id.clone(),
             asn,
             place,
+            voice,
             outcomes: Vec::new(),
             changes: Changes::default(),
             offset: 0,
@@ -200,6 +208,22 @@ impl Store {
         self.agents.push(agent);
         self.numbers.insert((id.clone(), asn), self.agents.len() - 1);
         self.agents.len() - 1
+    }
+
+    /// Takes over who was invited together; it counts for agents that come from now on, and for all at the next
+    /// [`Self::rearrange`].
+    pub(super) fn set_cohorts(&mut self, cohorts: &BTreeMap<AgentId, String>) {
+        self.cohorts.clone_from(cohorts);
+    }
+
+    /// Says whether any agents were invited together.
+    pub(super) fn has_cohorts(&self) -> bool {
+        !self.cohorts.is_empty()
+    }
+
+    fn voice_of(&mut self, id: &AgentId, place: Place, own: usize) -> usize {
+        let Some(cohort) = self.cohorts.get(id) else { return own };
+        *self.voices.entry((place, cohort.clone())).or_insert(own)
     }
 
     /// Adds a result of an agent; `start` and `kept` are decided here. Returns the corrected start, and whether
@@ -253,8 +277,12 @@ impl Store {
         }
         self.flags.clear();
         self.bad_minutes.clear();
+        self.voices.clear();
         for number in 0..self.agents.len() {
-            self.agents[number].place = place(&self.agents[number]);
+            let place = place(&self.agents[number]);
+            let id = self.agents[number].id.clone();
+            self.agents[number].place = place;
+            self.agents[number].voice = self.voice_of(&id, place, number);
             self.reinsert(number);
         }
     }
@@ -310,9 +338,11 @@ impl Store {
         }
         self.agents[number].outcomes[at].kept = keeps;
         let (start, received, key) = (it.start, it.received, it.key);
+        let voice = self.agents[number].voice;
         let series = self.series(number, it.target);
         if keeps {
-            series.insert(Entry { start, received, key, agent: number, class: it.class, asked: it.asked });
+            let (agent, class, asked) = (number, it.class, it.asked);
+            series.insert(Entry { start, received, key, agent, voice, class, asked });
         } else {
             series.remove(start, key);
         }

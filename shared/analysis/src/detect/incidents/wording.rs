@@ -213,8 +213,14 @@ impl Core {
         for family in &statement.families {
             let agents = self.active_in(*family).max(1);
             let more = 3_usize.saturating_sub(agents).max(1);
+            let heard = self.active.get(*family).map_or(0, Vec::len);
+            let cohort = if heard > agents {
+                format!(" ({heard} were heard, but those who were invited together count as one)")
+            } else {
+                String::new()
+            };
             parts.push(format!(
-                "{} agent{} on {}, {more} more would decide it",
+                "{} agent{} on {}{cohort}, {more} more would decide it",
                 if agents == 1 { "one".to_owned() } else { agents.to_string() },
                 if agents == 1 { "" } else { "s" },
                 self.world.families[*family].name

@@ -8,6 +8,7 @@ use super::super::world::{FamilyNo, Place};
 use super::silence::BURST_MS;
 use super::{Heard, HeardKey};
 use faultline_model::IncidentId;
+use std::collections::BTreeMap;
 
 /// Members that are still silent at or below this share end a cut.
 const CLEAR_SHARE: f64 = 0.35;
@@ -109,6 +110,7 @@ impl Core {
     /// back when it was noticed.
     fn returns(&self, group: &Group, cut: &Cut) -> Vec<Option<Ms>> {
         let mut taken = Vec::new();
+        let mut cohorts: BTreeMap<&str, Vec<Option<Ms>>> = BTreeMap::new();
         for (key, heard) in &self.presences.agents {
             if !self.belongs(group, key, heard) {
                 continue;
@@ -117,9 +119,14 @@ impl Core {
                 (fell - cut.low).abs() <= BURST_MS && back.is_none_or(|back| back > cut.raised)
             });
             if let Some((_, back)) = fall {
-                taken.push(back.filter(|back| *back <= self.now));
+                let back = back.filter(|back| *back <= self.now);
+                match self.setup.cohorts.get(&key.0) {
+                    Some(cohort) => cohorts.entry(cohort).or_default().push(back),
+                    None => taken.push(back),
+                }
             }
         }
+        taken.extend(cohorts.into_values().map(super::silence::voice));
         taken
     }
 

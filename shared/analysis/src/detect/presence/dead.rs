@@ -147,7 +147,7 @@ impl Core {
         for (target, entry) in rows {
             let p0 = (1.5 * self.history_rate(family, *target, entry.start) + 0.05).clamp(LEAST_NULL, 0.9);
             let ratio = if entry.class.is_anomaly() { FAILS / p0 } else { (1.0 - FAILS) / (1.0 - p0) };
-            *agents.entry(entry.agent).or_default() += ratio.ln();
+            *agents.entry(entry.voice).or_default() += ratio.ln();
         }
         let price = (-CAP).exp().ln_1p();
         agents.values().map(|sum| sum.clamp(-CAP, CAP) - price).sum()
