@@ -1,9 +1,10 @@
 //! What operators do: push lists, make invites, look at agents and baselines.
 
-use super::ApiError;
+use super::{ApiError, notes, tell};
 use crate::coordinator::Coordinator;
 use crate::planner;
 use crate::{baseline, enrolment, ingest};
+use faultline_analysis::tell::Audience;
 use faultline_model::Timestamp;
 use faultline_proto::convert::{list_from_wire, list_to_wire};
 use faultline_proto::operator as wire;
@@ -91,6 +92,35 @@ impl wire::operator_service_server::OperatorService for Operators {
             anomalies: cell.anomalies,
         });
         Ok(Response::new(wire::GetBaselineResponse { cells: cells.collect() }))
+    }
+
+    async fn add_note(
+        &self,
+        request: Request<wire::AddNoteRequest>,
+    ) -> Result<Response<wire::AddNoteResponse>, Status> {
+        Ok(Response::new(notes::add(&self.0, request.into_inner()).await?))
+    }
+
+    async fn list_notes(
+        &self,
+        request: Request<wire::ListNotesRequest>,
+    ) -> Result<Response<wire::ListNotesResponse>, Status> {
+        Ok(Response::new(notes::list(&self.0, request.into_inner()).await?))
+    }
+
+    async fn withdraw_note(
+        &self,
+        request: Request<wire::WithdrawNoteRequest>,
+    ) -> Result<Response<wire::WithdrawNoteResponse>, Status> {
+        Ok(Response::new(notes::withdraw(&self.0, request.into_inner()).await?))
+    }
+
+    async fn explain_incident(
+        &self,
+        request: Request<wire::ExplainIncidentRequest>,
+    ) -> Result<Response<wire::ExplainIncidentResponse>, Status> {
+        let said = tell::explanation(&self.0, &request.get_ref().id, Audience::Researcher).await?;
+        Ok(Response::new(wire::ExplainIncidentResponse { json: super::json_text(&said)? }))
     }
 }
 

@@ -32,6 +32,8 @@ macro_rules! store_contract {
             incidents_are_paged_newest_first,
             old_rows_go_and_positions_are_not_reused,
             presence_survives,
+            a_note_is_kept_once_and_a_withdrawn_one_stays_readable,
+            judgements_are_read_back_by_country_and_arrival,
             one_failing_operation_does_not_spoil_others);
     };
     ($open:expr; $($name:ident),+ $(,)?) => {
@@ -42,6 +44,9 @@ macro_rules! store_contract {
         })+
     };
 }
+pub(super) use super::contract_notes::{
+    a_note_is_kept_once_and_a_withdrawn_one_stays_readable, judgements_are_read_back_by_country_and_arrival,
+};
 pub(super) use store_contract;
 
 fn at(ms: i64) -> Timestamp {

@@ -13,6 +13,7 @@ mod line;
 mod list;
 mod measurement;
 mod network;
+mod note;
 mod opt_in;
 mod page;
 mod path;
@@ -25,10 +26,10 @@ mod tunnel;
 pub use check::{CheckKind, Depth, Task, Why};
 pub use endpoint::{Endpoint, EndpointError, ProtocolClass, Transport, Tunnel, is_denied_port};
 pub use failure::Failure;
-pub use id::{AgentId, IdError, IncidentId, MeasurementId, TaskToken};
+pub use id::{AgentId, IdError, IncidentId, MeasurementId, NoteId, TaskToken};
 pub use incident::{Baseline, BaselineCell, Basis, Incident, Reach, Revision, Status, Verdict, VerdictError};
 pub use judgement::{Class, Judgement, Layer, LayerStatus};
-pub use line::{Ipv6, LineFact};
+pub use line::{Ipv6, LineFact, LineFilter, LineProbes, SeenResolver, WideNetwork};
 pub use list::{
     Landmark, Limits, ListError, MAX_LIST_BYTES, MAX_TARGETS, ResolverSpec, Signature, SignedList,
     TargetSpec, TaskList,
@@ -40,6 +41,7 @@ pub use network::{
     Access, Asn, AsnError, CountryCode, CountryProfile, Gateway, Operator, ProfileError, RiskTier, Source,
     Vantage,
 };
+pub use note::{CalendarEvent, Cause, CauseSource, Claim, Note, NoteBody, NoteError};
 pub use opt_in::OptIn;
 pub use page::{DnsAnswer, Header, HttpFact, LaterReply, TlsFact, Variant};
 pub use path::{PathAnswer, PathFact, PathHop, PathProbe, PathResponder};

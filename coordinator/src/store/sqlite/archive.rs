@@ -1,8 +1,8 @@
 //! Measurements and presence.
 
 use super::super::{
-    Answer, AppendOutcome, Archive, ArchivePage, CellCount, ImportedRecord, NewMeasurement, PresenceEvent,
-    PresenceKind, StoredMeasurement,
+    Answer, AppendOutcome, Archive, ArchivePage, CellCount, ImportedRecord, JudgedRow, JudgedSpan,
+    NewMeasurement, PresenceEvent, PresenceKind, StoredMeasurement,
 };
 use super::SqliteStore;
 use super::registry::{asn_from, country_from, damaged, number};
@@ -148,6 +148,20 @@ impl Archive for SqliteStore {
             let rows = query.query_map(params![since.unix_ms(), limit], presence_from_row)?;
             rows.collect::<rusqlite::Result<Vec<_>>>().map(Ok)
         }))
+    }
+
+    fn judged_between(&self, span: JudgedSpan, limit: usize) -> Answer<'_, Vec<JudgedRow>> {
+        Box::pin(
+            Arc::clone(&self.readers)
+                .read("read judgements", move |db| super::judged::between(db, span, limit).map(Ok)),
+        )
+    }
+
+    fn first_received(&self) -> Answer<'_, Option<Timestamp>> {
+        Box::pin(
+            Arc::clone(&self.readers)
+                .read("find the first measurement", |db| super::judged::first_received(db).map(Ok)),
+        )
     }
 
     fn cell_counts(&self, since: Timestamp) -> Answer<'_, Vec<CellCount>> {
@@ -324,7 +338,7 @@ fn why_from_text(text: &str) -> Why {
 }
 
 /// A word that this program does not know says nothing.
-fn status_from_text(text: &str) -> LayerStatus {
+pub(super) fn status_from_text(text: &str) -> LayerStatus {
     LayerStatus::ALL.into_iter().find(|status| status.as_str() == text).unwrap_or(LayerStatus::Insufficient)
 }
 

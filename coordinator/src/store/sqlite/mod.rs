@@ -6,6 +6,8 @@
 //! pool of read-only connections on blocking threads and never wait for the writer.
 
 mod archive;
+mod judged;
+mod notes;
 mod readers;
 mod registry;
 mod schema;

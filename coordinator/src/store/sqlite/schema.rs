@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use std::path::Path;
 
 /// Migration `n` (from 1) brings a file from schema `n - 1` to `n`.
-const MIGRATIONS: &[&str] = &[FIRST, IMPORTED, JUDGED_HOPS];
+const MIGRATIONS: &[&str] = &[FIRST, IMPORTED, JUDGED_HOPS, NOTES];
 
 const FIRST: &str = "
 CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -114,6 +114,18 @@ CREATE INDEX imported_by_arrival ON imported (imported_at);
 const JUDGED_HOPS: &str = "
 ALTER TABLE measurement ADD COLUMN hop INTEGER;
 ALTER TABLE measurement ADD COLUMN evidence TEXT; -- positions in the measurement, a JSON array
+";
+
+/// What operators noted: announced events, claims, sources for causes. Nothing is deleted.
+const NOTES: &str = "
+CREATE TABLE note (
+  id TEXT PRIMARY KEY,
+  country TEXT NOT NULL,
+  noted_at INTEGER NOT NULL,
+  withdrawn_at INTEGER,
+  body TEXT NOT NULL               -- faultline_model::NoteBody as JSON
+) WITHOUT ROWID;
+CREATE INDEX note_by_country ON note (country, noted_at, id);
 ";
 
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {

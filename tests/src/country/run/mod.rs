@@ -2,6 +2,7 @@
 
 mod enrol;
 mod power;
+mod questions;
 
 use crate::country::chaos::{self, ChaosReport, Kill, Victim};
 use crate::country::inside::Country;
@@ -118,6 +119,7 @@ impl Run {
         let setup_s = begun.elapsed().as_secs_f64();
         let start_ms = now_ms() + LEAD_MS;
         self.country.start_timeline(start_ms).await?;
+        self.note_events(start_ms).await?;
         self.progress.say(&format!("all agents are connected after {setup_s:.0} s; the timeline starts"));
         self.progress.start(&self.country.scenario, start_ms);
         tokio::select! {
@@ -309,6 +311,9 @@ impl Run {
                 "first_published_s": first.map(|first| first.seconds_after(start)),
             },
         });
+        if self.has_questions() {
+            result["explanations"] = self.ask_questions().await?;
+        }
         if self.options.chaos > 0 {
             result["chaos"] = serde_json::to_value(self.aftermath().await?)?;
         }
