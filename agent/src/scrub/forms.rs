@@ -81,8 +81,9 @@ impl Form {
                 let first = self.text.iter().take_while(is_digit).count();
                 let last = self.text.iter().rev().take_while(is_digit).count();
                 let end = at + self.text.len();
-                !(ahead > 0 && is_octet(&bytes[at - ahead..at + first]))
-                    && !(behind > 0 && is_octet(&bytes[end - last..end + behind]))
+                let is_other = ahead > 0 && is_octet(&bytes[at - ahead..at + first])
+                    || behind > 0 && is_octet(&bytes[end - last..end + behind]);
+                !is_other
             }
         }
     }

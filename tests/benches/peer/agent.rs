@@ -140,7 +140,7 @@ fn furnish(dir: &Path, targets: usize) -> Result<Home> {
     let operator = OperatorKey::generate()?;
     let record = AgentRecord {
         agent_id: "agent-1".into(),
-        ca: data_encoding::BASE64.encode(&authority.certificate()),
+        ca: data_encoding::BASE64.encode(authority.certificate()),
         addresses: vec![format!("{ROUTER}:7443")],
         operators: OperatorRoot::single(&operator),
         country: "PK".parse().map_err(anyhow::Error::msg)?,
