@@ -66,9 +66,12 @@ pub(super) struct Cell {
     pub(super) at_least: u32,
 }
 
+/// How many measurements each vantage point made of a cell, and how many of them failed.
+type Voices<'a> = BTreeMap<&'a AgentId, (usize, usize)>;
+
 /// Makes the public's rows of votes; `providers` read `hidden` where nothing else can be said of them.
 pub(super) fn cells(votes: &[Vote], providers: &BTreeSet<Asn>, k: usize) -> Vec<Cell> {
-    let mut voices: BTreeMap<(i64, Asn, &Target), BTreeMap<&AgentId, (usize, usize)>> = BTreeMap::new();
+    let mut voices: BTreeMap<(i64, Asn, &Target), Voices<'_>> = BTreeMap::new();
     for vote in votes {
         let hour = vote.at.unix_ms().div_euclid(HOUR_MS) * HOUR_MS;
         let voice = voices.entry((hour, vote.asn, &vote.target)).or_default().entry(&vote.agent).or_default();
@@ -95,7 +98,7 @@ pub(super) fn cells(votes: &[Vote], providers: &BTreeSet<Asn>, k: usize) -> Vec<
 }
 
 /// Every vantage point has one voice: what most of its measurements say.
-fn say(voices: &BTreeMap<&AgentId, (usize, usize)>, k: usize) -> Option<(Outcome, u32)> {
+fn say(voices: &Voices<'_>, k: usize) -> Option<(Outcome, u32)> {
     let failing = voices.values().filter(|(all, failed)| failed * 2 > *all).count();
     let fine = voices.len() - failing;
     let rung = LADDER.iter().rev().find(|rung| **rung >= k && **rung <= voices.len())?;

@@ -209,7 +209,7 @@ impl Hour {
         for (country, table) in std::mem::take(&mut self.full) {
             let rows = self.rows.get(&country).copied().unwrap_or(0);
             let place = self.place("full", country);
-            files.push(self.sealed(place, Audience::Full, rows, table.finish()?)?);
+            files.push(self.sealed(place, Audience::Full, rows, &table.finish()?)?);
         }
         for (country, mut votes) in std::mem::take(&mut self.votes) {
             let Some((k, providers, families)) = knowledge.get(&country) else { continue };
@@ -220,13 +220,13 @@ impl Hour {
             let place = self.place("public", country);
             let mut table = self.create(&place, CELLS)?;
             table.cells(&cells)?;
-            files.push(self.sealed(place, Audience::Public, cells.len() as u64, table.finish()?)?);
+            files.push(self.sealed(place, Audience::Public, cells.len() as u64, &table.finish()?)?);
         }
         Ok(files)
     }
 
     /// Puts a file on disk for good and hashes what is there.
-    fn sealed(&self, path: String, audience: Audience, rows: u64, file: File) -> anyhow::Result<SealedFile> {
+    fn sealed(&self, path: String, audience: Audience, rows: u64, file: &File) -> anyhow::Result<SealedFile> {
         let place = self.folder.join(&path);
         file.sync_all().with_context(|| format!("writing {}", place.display()))?;
         let mut file = File::open(&place).with_context(|| format!("reading {}", place.display()))?;

@@ -94,7 +94,7 @@ impl Service<'_> {
 
     /// Returns the failure of a part, null if it was reached.
     fn failure(&self, has: impl Fn(&str) -> bool + Copy, layer: Layer) -> Value {
-        if self.passed(has, layer) != Value::from(false) {
+        if self.passed(has, layer) != false {
             return Value::Null;
         }
         Value::from(self.steps(has).iter().find_map(|step| step.failure.as_ref()).map(failure))

@@ -16,6 +16,9 @@ const MAX_BODY_BYTES: u64 = 512 * 1024;
 const FIRST_LOOKUP: u64 = 10_001;
 const FIRST_CONNECTION: u64 = 50_001;
 
+/// The far end of a connection, and its number.
+type Connection = (Option<SocketAddr>, u64);
+
 #[derive(Default)]
 struct Rows {
     queries: Vec<Value>,
@@ -25,7 +28,7 @@ struct Rows {
     requests: Vec<Value>,
     network_events: Vec<Value>,
     /// The connections of an engine and hop, on which later steps with the same peer go on.
-    open: BTreeMap<(Engine, u8), Vec<(Option<SocketAddr>, u64)>>,
+    open: BTreeMap<(Engine, u8), Vec<Connection>>,
     connections: u64,
 }
 
