@@ -8,7 +8,7 @@ use crate::networks::Networks;
 use crate::pipeline::{Confirmations, View};
 use crate::store::{Archive, PresenceEvent, Registry};
 use faultline_analysis::judge::Fingerprints;
-use faultline_model::{Baseline, Incident, Presence};
+use faultline_model::{Baseline, Incident, OwnHosts, Presence};
 use faultline_runtime::tls::CertificateAuthority;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, broadcast, watch};
@@ -64,6 +64,11 @@ pub(crate) struct Parts {
 }
 
 impl Coordinator {
+    /// Returns the hosts at which agents reach this coordinator.
+    pub(crate) fn own_hosts(&self) -> OwnHosts {
+        OwnHosts::of(&self.addresses)
+    }
+
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
         Arc::new(Self {
             registry: parts.registry,

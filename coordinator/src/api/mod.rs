@@ -2,6 +2,7 @@
 //! (`web`). Errors become statuses in one place per API, here.
 
 mod agent;
+mod apart;
 pub mod door;
 mod matrix;
 mod operator;

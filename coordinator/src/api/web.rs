@@ -1,7 +1,7 @@
 //! The readers' side: plain HTTP/1 and HTTP/2, read only. The live page, JSON, and the research gRPC on one port.
 
 use super::research::{self, Research, Watch};
-use super::{ApiError, country_matrix};
+use super::{ApiError, apart, country_matrix};
 use crate::coordinator::Coordinator;
 use crate::dashboard;
 use axum::extract::{Path, Query, State};
@@ -102,6 +102,8 @@ fn router(coordinator: Arc<Coordinator>) -> Router {
         .route("/api/v1/matrix", get(matrix))
         .route("/api/v1/incidents", get(incidents))
         .route("/api/v1/incidents/{id}", get(incident))
+        .route("/api/v1/circumvention", get(apart::circumvention))
+        .route("/api/v1/diagnoses", get(apart::diagnoses))
         .route("/api/v1/watch", get(watch))
         .fallback(|| async { ApiError::NotFound("there is nothing here; see /api/v1/incidents".into()) })
         .with_state(coordinator)
@@ -110,9 +112,9 @@ fn router(coordinator: Arc<Coordinator>) -> Router {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct CountryQuery {
+pub(super) struct CountryQuery {
     #[serde(default)]
-    country: String,
+    pub(super) country: String,
 }
 
 #[derive(Deserialize)]
@@ -126,9 +128,9 @@ struct PageQuery {
     page_token: String,
 }
 
-type Asked<T> = Result<Query<T>, axum::extract::rejection::QueryRejection>;
+pub(super) type Asked<T> = Result<Query<T>, axum::extract::rejection::QueryRejection>;
 
-fn asked<T>(query: Asked<T>) -> Result<T, ApiError> {
+pub(super) fn asked<T>(query: Asked<T>) -> Result<T, ApiError> {
     query.map(|Query(query)| query).map_err(|e| ApiError::Invalid(e.body_text()))
 }
 

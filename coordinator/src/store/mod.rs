@@ -12,8 +12,8 @@ mod rows;
 pub mod sqlite;
 
 pub use rows::{
-    AgentRecord, AppendOutcome, ArchivePage, Budget, CellCount, ImportedRecord, InviteRecord, NewMeasurement,
-    PresenceEvent, Redeemed, StoredMeasurement, TokenHash,
+    AgentRecord, AppendOutcome, ArchivePage, Budget, CellCount, Diagnosis, ImportedRecord, InviteRecord,
+    NewMeasurement, Outcomes, PresenceEvent, Redeemed, Release, StoredMeasurement, TokenHash,
 };
 
 pub use faultline_model::PresenceKind;
@@ -99,6 +99,10 @@ pub trait Registry: Send + Sync {
     ) -> Answer<'_, Vec<Incident>>;
     /// Returns one incident.
     fn incident(&self, id: IncidentId) -> Answer<'_, Option<Incident>>;
+    /// Keeps an operator's release of held-back results; it never takes back what an earlier one gave.
+    fn keep_release(&self, release: Release) -> Answer<'_, ()>;
+    /// Returns all releases, one for each class and country.
+    fn releases(&self) -> Answer<'_, Vec<Release>>;
 }
 
 /// The large, append-only half.
@@ -124,6 +128,10 @@ pub trait Archive: Send + Sync {
     fn presence_since(&self, since: Timestamp, limit: usize) -> Answer<'_, Vec<PresenceEvent>>;
     /// Counts judged measurements per cell and hour since a moment.
     fn cell_counts(&self, since: Timestamp) -> Answer<'_, Vec<CellCount>>;
+    /// Counts a country's judged results of circumvention checks since a moment, without the controls'.
+    fn handshakes(&self, country: CountryCode, since: Timestamp) -> Answer<'_, Vec<Outcomes>>;
+    /// Returns a country's judged diagnoses since a moment, the newest first.
+    fn diagnoses(&self, country: CountryCode, since: Timestamp, limit: usize) -> Answer<'_, Vec<Diagnosis>>;
     /// Deletes at most `limit` measurements and presence events received before a moment; returns how many.
     fn prune(&self, before: Timestamp, limit: usize) -> Answer<'_, usize>;
 }

@@ -14,6 +14,7 @@ mod list;
 mod measurement;
 mod network;
 mod opt_in;
+mod own_hosts;
 mod page;
 mod path;
 mod presence;
@@ -41,6 +42,7 @@ pub use network::{
     Vantage,
 };
 pub use opt_in::OptIn;
+pub use own_hosts::OwnHosts;
 pub use page::{DnsAnswer, Header, HttpFact, LaterReply, TlsFact, Variant};
 pub use path::{PathAnswer, PathFact, PathHop, PathProbe, PathResponder};
 pub use presence::{Presence, PresenceKind};

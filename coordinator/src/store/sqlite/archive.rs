@@ -1,12 +1,13 @@
 //! Measurements and presence.
 
 use super::super::{
-    Answer, AppendOutcome, Archive, ArchivePage, CellCount, ImportedRecord, NewMeasurement, PresenceEvent,
-    PresenceKind, StoredMeasurement,
+    Answer, AppendOutcome, Archive, ArchivePage, CellCount, Diagnosis, ImportedRecord, NewMeasurement,
+    Outcomes, PresenceEvent, PresenceKind, StoredMeasurement,
 };
 use super::SqliteStore;
+use super::handshakes;
 use super::registry::{asn_from, country_from, damaged, number};
-use faultline_model::{AgentId, Asn, Judgement, LayerStatus, Record, Timestamp, Why};
+use faultline_model::{AgentId, Asn, CountryCode, Judgement, LayerStatus, Record, Timestamp, Why};
 use faultline_proto::agent as wire;
 use faultline_proto::convert::{measurement_from_wire, measurement_to_wire};
 use prost::Message;
@@ -168,6 +169,20 @@ impl Archive for SqliteStore {
         }))
     }
 
+    fn handshakes(&self, country: CountryCode, since: Timestamp) -> Answer<'_, Vec<Outcomes>> {
+        Box::pin(
+            Arc::clone(&self.readers)
+                .read("count handshakes", move |db| handshakes::outcomes(db, country, since).map(Ok)),
+        )
+    }
+
+    fn diagnoses(&self, country: CountryCode, since: Timestamp, limit: usize) -> Answer<'_, Vec<Diagnosis>> {
+        Box::pin(
+            Arc::clone(&self.readers)
+                .read("read diagnoses", move |db| handshakes::diagnoses(db, country, since, limit).map(Ok)),
+        )
+    }
+
     fn prune(&self, before: Timestamp, limit: usize) -> Answer<'_, usize> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         Box::pin(self.writer.write("prune", move |db| {
@@ -258,7 +273,7 @@ fn append_imported(db: &Connection, rows: &[ImportedRecord]) -> rusqlite::Result
     Ok(outcomes)
 }
 
-fn measurement_from_row(row: &Row<'_>) -> rusqlite::Result<StoredMeasurement> {
+pub(super) fn measurement_from_row(row: &Row<'_>) -> rusqlite::Result<StoredMeasurement> {
     let message = wire::Measurement::decode(row.get_ref(8)?.as_blob()?).map_err(|e| damaged(8, &e))?;
     let class: Option<String> = row.get(9)?;
     let judgement = match class {
@@ -324,7 +339,7 @@ fn why_from_text(text: &str) -> Why {
 }
 
 /// A word that this program does not know says nothing.
-fn status_from_text(text: &str) -> LayerStatus {
+pub(super) fn status_from_text(text: &str) -> LayerStatus {
     LayerStatus::ALL.into_iter().find(|status| status.as_str() == text).unwrap_or(LayerStatus::Insufficient)
 }
 

@@ -6,6 +6,7 @@
 //! pool of read-only connections on blocking threads and never wait for the writer.
 
 mod archive;
+mod handshakes;
 mod readers;
 mod registry;
 mod schema;
