@@ -104,6 +104,7 @@ fn router(coordinator: Arc<Coordinator>) -> Router {
         .route("/api/v1/incidents/{id}", get(incident))
         .route("/api/v1/circumvention", get(apart::circumvention))
         .route("/api/v1/diagnoses", get(apart::diagnoses))
+        .route("/api/v1/paths", get(apart::paths))
         .route("/api/v1/watch", get(watch))
         .fallback(|| async { ApiError::NotFound("there is nothing here; see /api/v1/incidents".into()) })
         .with_state(coordinator)

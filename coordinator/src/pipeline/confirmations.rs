@@ -66,6 +66,11 @@ impl Confirmations {
         self.asked().outstanding.remove(token);
     }
 
+    /// Notes a diagnosis that was made before this coordinator started.
+    pub(super) fn remember_diagnosis(&self, target: Target, group: Group, at: Timestamp) {
+        self.asked().diagnoses.entry((target, group)).or_default().push(at);
+    }
+
     /// Chooses who diagnoses: never more than a few for each target and family.
     fn choose_for_diagnosis(
         &self,
@@ -237,7 +242,9 @@ pub(super) fn hand_out_diagnoses(coordinator: &Coordinator, country: CountryCode
     let (AskReason::FollowUp, Who::Family(asn)) = (ask.reason, &ask.who) else { return };
     let Some(kept) = coordinator.lists.newest() else { return };
     let check = CheckKind::Diagnose;
-    let is_dangerous = coordinator.countries.profile(country).risk_tier == Some(RiskTier::High);
+    let profile = coordinator.countries.profile(country).risk_tier;
+    let listed = kept.list.risk.get(&country).copied();
+    let is_dangerous = [profile, listed].contains(&Some(RiskTier::High));
     if ask.check != CheckKind::Web || is_dangerous || !kept.list.allows(check, &ask.target) {
         return;
     }

@@ -19,9 +19,10 @@ pub(crate) use confirmations::Confirmations;
 
 use self::core::Core;
 use crate::coordinator::Coordinator;
-use crate::store::{StoreError, tolerate};
+use crate::planning::Group;
+use crate::store::{StoreError, StoredMeasurement, tolerate};
 use faultline_analysis::detect::CellView;
-use faultline_model::{CountryCode, Incident, Timestamp};
+use faultline_model::{CheckKind, CountryCode, Incident, Timestamp};
 use faultline_runtime::now;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,6 +34,9 @@ const LOOK_BACK: Duration = Duration::from_secs(6 * 3600);
 const PAGE: usize = 2000;
 const PACE: Duration = Duration::from_secs(2);
 const MAX_INCIDENTS: usize = 100_000;
+const DAY: Duration = Duration::from_secs(86_400);
+/// More would be two a day for each of five hundred targets and families.
+const MAX_DIAGNOSES: usize = 1000;
 
 /// What readers see of the cells.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -74,6 +78,7 @@ impl Pipeline {
         core.set_up(&coordinator);
         core.restore(&coordinator, incidents);
         presence::remember(&coordinator, &mut core, now()).await?;
+        remember_diagnoses(&coordinator, now()).await?;
         let last_evaluation = Timestamp::default();
         Ok(Self {
             coordinator,
@@ -208,4 +213,17 @@ impl Pipeline {
         self.core = core;
         Ok(value)
     }
+}
+
+/// Counts the diagnoses of the last day, so that a restart does not begin anew with them.
+async fn remember_diagnoses(coordinator: &Coordinator, now: Timestamp) -> Result<(), StoreError> {
+    for country in coordinator.countries.described() {
+        let made = coordinator.archive.judged(CheckKind::Diagnose, country, now - DAY, MAX_DIAGNOSES);
+        for StoredMeasurement { row, .. } in made.await? {
+            let Some(asn) = row.asn else { continue };
+            let group = Group::Family(country, coordinator.countries.family(country, asn).asn);
+            coordinator.confirmations.remember_diagnosis(row.measurement.target, group, row.received_at);
+        }
+    }
+    Ok(())
 }

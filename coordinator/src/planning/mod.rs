@@ -18,7 +18,7 @@ pub use budget::{DayBudget, beat_s, day_budget};
 use self::interleave::Item;
 use crate::store::Budget;
 use faultline_model::{AgentId, Asn, CheckKind, CountryCode, Depth, OwnHosts, Target, TaskList};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Whom an agent shares its cells with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -140,7 +140,7 @@ fn plan_family(
     let mut rate_per_day = 0.0;
     let (mut dearest, mut heaviest, mut is_affordable) = (0, 0, true);
     for (class, budget) in [Budget::Standard, Budget::Small].into_iter().enumerate() {
-        let turns: Vec<_> = members.iter().filter(|agent| agent.budget == budget).collect();
+        let turns: Vec<&PlanAgent> = members.iter().copied().filter(|agent| agent.budget == budget).collect();
         let Some(count) = u64::try_from(turns.len()).ok().filter(|count| *count > 0) else { continue };
         let part = count * day_budget(budget).routine_checks();
         // Each class carries the part of the work that its budget is of all, so all lines are used alike.
@@ -149,9 +149,9 @@ fn plan_family(
         let period = period.max(base);
         // The second class looks half-way between two looks of the first.
         let offset = period * u64_of(index) / u64_of(of.max(1)) + u64_of(class) * period / 2;
-        for (turn, agent) in turns.iter().enumerate() {
-            let entries = turn_entries(items, (turn, turns.len()), period, offset);
-            let kept: Vec<_> = entries.into_iter().filter(|entry| is_for(agent, entry)).collect();
+        let able = able(items, &turns);
+        for agent in &turns {
+            let kept = turn_entries(items, (agent, &able), period, offset);
             let bytes = bytes_per_day(&kept);
             dearest = dearest.max(checks_per_day(&kept));
             heaviest = heaviest.max(bytes);
@@ -170,16 +170,32 @@ fn plan_family(
     });
 }
 
-/// Entries of the agent whose turn is `turn` of `turns`: at place `p` of round `k` it is the turn of agent
-/// `(k + p) mod turns`, so consecutive looks, at one target and at neighbouring ones, come from different agents.
-fn turn_entries(items: &[Item<'_>], (turn, turns): (usize, usize), period: u64, offset: u64) -> Vec<Entry> {
-    let entries = items.iter().enumerate().map(|(place, item)| {
+/// Who takes turns at a check: nobody waits for the turn of an agent that cannot do it, or whose volunteer did not agree.
+type Able<'a> = BTreeMap<CheckKind, Vec<&'a AgentId>>;
+
+fn able<'a>(items: &[Item<'_>], members: &[&'a PlanAgent]) -> Able<'a> {
+    let kinds: BTreeSet<CheckKind> = items.iter().map(|item| item.check).collect();
+    let of = |kind: CheckKind| members.iter().filter(move |agent| is_for(agent, kind)).map(|agent| &agent.id);
+    kinds.into_iter().map(|kind| (kind, of(kind).collect())).collect()
+}
+
+/// Entries of one agent. Among `n` that are able, at place `p` of round `k` it is the turn of number `(k + p) mod n`, so
+/// consecutive looks, at one target and at neighbouring ones, come from different agents.
+fn turn_entries(
+    items: &[Item<'_>],
+    (agent, able): (&PlanAgent, &Able<'_>),
+    period: u64,
+    offset: u64,
+) -> Vec<Entry> {
+    let entries = items.iter().enumerate().filter_map(|(place, item)| {
+        let able = able.get(&item.check)?;
+        let (turn, turns) = (able.iter().position(|id| **id == agent.id)?, able.len());
         let period = period_of_item(item, period);
         let cycle = period * u64_of(turns);
         let round = (turn + turns - place % turns) % turns;
         let phase_ms = (u64_of(round) * period + part_of(period, item.position) + offset) % cycle;
         let target = item.target.clone();
-        Entry { check: item.check, target, period_ms: cycle, phase_ms, depth: Depth::Light }
+        Some(Entry { check: item.check, target, period_ms: cycle, phase_ms, depth: Depth::Light })
     });
     entries.collect()
 }
@@ -190,8 +206,7 @@ fn plan_controls(list: &TaskList, items: &[Item<'_>], members: &[&PlanAgent], pl
     let (mut dearest, mut heaviest) = (0, 0);
     for (index, agent) in members.iter().enumerate() {
         let offset = period * u64_of(index) / u64_of(members.len());
-        let entries = turn_entries(items, (0, 1), period, offset);
-        let kept: Vec<_> = entries.into_iter().filter(|entry| is_for(agent, entry)).collect();
+        let kept = turn_entries(items, (agent, &able(items, &[agent])), period, offset);
         dearest = dearest.max(checks_per_day(&kept));
         heaviest = heaviest.max(bytes_per_day(&kept));
         plan.entries.insert(agent.id.clone(), kept);
@@ -206,10 +221,10 @@ fn plan_controls(list: &TaskList, items: &[Item<'_>], members: &[&PlanAgent], pl
     });
 }
 
-/// Says whether an agent can do a task: it knows the check, and a small budget never pays for a download.
-fn is_for(agent: &PlanAgent, entry: &Entry) -> bool {
-    let is_too_heavy = agent.budget == Budget::Small && entry.check == CheckKind::Throughput;
-    agent.kinds.contains(&entry.check) && !is_too_heavy
+/// Says whether an agent can do a check: it announced it, and a small budget never pays for a download.
+fn is_for(agent: &PlanAgent, check: CheckKind) -> bool {
+    let is_too_heavy = agent.budget == Budget::Small && check == CheckKind::Throughput;
+    agent.kinds.contains(&check) && !is_too_heavy
 }
 
 /// Some checks are too heavy for the period of a cell.

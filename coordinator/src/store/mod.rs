@@ -12,13 +12,15 @@ mod rows;
 pub mod sqlite;
 
 pub use rows::{
-    AgentRecord, AppendOutcome, ArchivePage, Budget, CellCount, Diagnosis, ImportedRecord, InviteRecord,
-    NewMeasurement, Outcomes, PresenceEvent, Redeemed, Release, StoredMeasurement, TokenHash,
+    AgentRecord, AppendOutcome, ArchivePage, Budget, CellCount, ImportedRecord, InviteRecord, NewMeasurement,
+    Outcomes, PresenceEvent, Redeemed, Release, StoredMeasurement, TokenHash,
 };
 
 pub use faultline_model::PresenceKind;
 
-use faultline_model::{AgentId, CountryCode, Incident, IncidentId, Judgement, Record, SignedList, Timestamp};
+use faultline_model::{
+    AgentId, CheckKind, CountryCode, Incident, IncidentId, Judgement, Record, SignedList, Timestamp,
+};
 use faultline_runtime::OperatorRoot;
 use futures_util::future::BoxFuture;
 
@@ -130,8 +132,14 @@ pub trait Archive: Send + Sync {
     fn cell_counts(&self, since: Timestamp) -> Answer<'_, Vec<CellCount>>;
     /// Counts a country's judged results of circumvention checks since a moment, without the controls'.
     fn handshakes(&self, country: CountryCode, since: Timestamp) -> Answer<'_, Vec<Outcomes>>;
-    /// Returns a country's judged diagnoses since a moment, the newest first.
-    fn diagnoses(&self, country: CountryCode, since: Timestamp, limit: usize) -> Answer<'_, Vec<Diagnosis>>;
+    /// Returns a country's judged results of a check that runs seldom, without the controls', the newest first.
+    fn judged(
+        &self,
+        check: CheckKind,
+        country: CountryCode,
+        since: Timestamp,
+        limit: usize,
+    ) -> Answer<'_, Vec<StoredMeasurement>>;
     /// Deletes at most `limit` measurements and presence events received before a moment; returns how many.
     fn prune(&self, before: Timestamp, limit: usize) -> Answer<'_, usize>;
 }

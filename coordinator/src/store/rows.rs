@@ -211,22 +211,3 @@ pub struct Release {
     /// When it was said.
     pub released_at: Timestamp,
 }
-
-/// A judged diagnosis.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Diagnosis {
-    /// Its id.
-    pub id: MeasurementId,
-    /// The measurement that it explains.
-    pub parent: Option<MeasurementId>,
-    /// The target.
-    pub target: Target,
-    /// The network.
-    pub asn: Option<Asn>,
-    /// When it began, by the agent's clock.
-    pub started_at: Timestamp,
-    /// When it came.
-    pub received_at: Timestamp,
-    /// What it says.
-    pub judgement: Judgement,
-}

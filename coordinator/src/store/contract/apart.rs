@@ -57,13 +57,14 @@ pub(in super::super) async fn handshakes_and_diagnoses_are_told_apart_from_the_r
     let [one] = found.as_slice() else { panic!("one group: {found:?}") };
     assert_eq!((one.check, &one.target, one.count), (CheckKind::Openvpn, &far, 2));
     assert_eq!((one.hour, one.last_at, one.status), (at(0), at(6_000), LayerStatus::Blocked));
-    let found = store.diagnoses(country, at(2_000), 10).await.expect("read");
+    let found = store.judged(CheckKind::Diagnose, country, at(2_000), 10).await.expect("read");
     let [one] = found.as_slice() else { panic!("one diagnosis: {found:?}") };
-    assert_eq!((one.id.as_str(), one.parent.as_ref().map(MeasurementId::as_str)), ("d", Some("page")));
-    assert_eq!(one.judgement.rule, "diagnose.sni");
+    let own = &one.row.measurement;
+    assert_eq!((own.id.as_str(), own.parent.as_ref().map(MeasurementId::as_str)), ("d", Some("page")));
+    assert_eq!(one.judgement.as_ref().map(|judged| judged.rule.as_str()), Some("diagnose.sni"));
     let other = "IR".parse().expect("valid");
     assert_eq!(store.handshakes(other, at(0)).await.expect("counted"), []);
-    assert_eq!(store.diagnoses(other, at(0), 10).await.expect("read"), []);
+    assert_eq!(store.judged(CheckKind::Diagnose, other, at(0), 10).await.expect("read"), []);
 }
 
 pub(in super::super) async fn a_release_survives_and_never_shrinks<S: Registry>(

@@ -1,13 +1,13 @@
 //! Measurements and presence.
 
 use super::super::{
-    Answer, AppendOutcome, Archive, ArchivePage, CellCount, Diagnosis, ImportedRecord, NewMeasurement,
-    Outcomes, PresenceEvent, PresenceKind, StoredMeasurement,
+    Answer, AppendOutcome, Archive, ArchivePage, CellCount, ImportedRecord, NewMeasurement, Outcomes,
+    PresenceEvent, PresenceKind, StoredMeasurement,
 };
 use super::SqliteStore;
 use super::handshakes;
 use super::registry::{asn_from, country_from, damaged, number};
-use faultline_model::{AgentId, Asn, CountryCode, Judgement, LayerStatus, Record, Timestamp, Why};
+use faultline_model::{AgentId, Asn, CheckKind, CountryCode, Judgement, LayerStatus, Record, Timestamp, Why};
 use faultline_proto::agent as wire;
 use faultline_proto::convert::{measurement_from_wire, measurement_to_wire};
 use prost::Message;
@@ -176,11 +176,16 @@ impl Archive for SqliteStore {
         )
     }
 
-    fn diagnoses(&self, country: CountryCode, since: Timestamp, limit: usize) -> Answer<'_, Vec<Diagnosis>> {
-        Box::pin(
-            Arc::clone(&self.readers)
-                .read("read diagnoses", move |db| handshakes::diagnoses(db, country, since, limit).map(Ok)),
-        )
+    fn judged(
+        &self,
+        check: CheckKind,
+        country: CountryCode,
+        since: Timestamp,
+        limit: usize,
+    ) -> Answer<'_, Vec<StoredMeasurement>> {
+        Box::pin(Arc::clone(&self.readers).read("read judged measurements", move |db| {
+            handshakes::judged(db, (check, country), since, limit).map(Ok)
+        }))
     }
 
     fn prune(&self, before: Timestamp, limit: usize) -> Answer<'_, usize> {

@@ -1,10 +1,10 @@
-//! Results of circumvention checks and of diagnoses, and what operators released.
+//! Results of checks that run seldom and are read by themselves, and what operators released of them.
 
-use super::super::{Diagnosis, Outcomes, Release};
+use super::super::{Outcomes, Release, StoredMeasurement};
 use super::archive::{measurement_from_row, parsed, status_from_text};
-use super::registry::{asn_from, country_from, damaged};
-use faultline_model::{CountryCode, Timestamp};
-use rusqlite::{Connection, Row, params};
+use super::registry::{asn_from, country_from};
+use faultline_model::{CheckKind, CountryCode, Timestamp};
+use rusqlite::{Connection, params};
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -18,8 +18,8 @@ pub(super) fn outcomes(
     let mut query = db.prepare_cached(
         "SELECT \"check\", target, asn, received_at / ?3, status, rule, count(*), max(received_at)
          FROM measurement
-         WHERE \"check\" IN ('openvpn', 'wireguard', 'tor', 'proxy', 'vpn_api', 'diagnose')
-           AND \"check\" <> 'diagnose' AND country = ?1 AND received_at >= ?2 AND control = 0 AND status IS NOT NULL
+         WHERE \"check\" IN ('openvpn', 'wireguard', 'tor', 'proxy', 'vpn_api', 'diagnose', 'path')
+           AND \"check\" NOT IN ('diagnose', 'path') AND country = ?1 AND received_at >= ?2 AND control = 0 AND status IS NOT NULL
          GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 4, 1, 2",
     )?;
     let rows = query.query_map(params![country.to_string(), since.unix_ms(), HOUR_MS], |row| {
@@ -37,39 +37,26 @@ pub(super) fn outcomes(
     rows.collect()
 }
 
-/// Returns a country's judged diagnoses, the newest first.
-pub(super) fn diagnoses(
+/// Returns a country's judged measurements by one of these checks, the newest first.
+pub(super) fn judged(
     db: &Connection,
-    country: CountryCode,
+    (check, country): (CheckKind, CountryCode),
     since: Timestamp,
     limit: usize,
-) -> rusqlite::Result<Vec<Diagnosis>> {
+) -> rusqlite::Result<Vec<StoredMeasurement>> {
     let mut query = db.prepare_cached(
         "SELECT position, agent, asn, country, control, home_network, why, received_at, message,
                 class, layer, status, rule, clock_offset_ms, hop, evidence
          FROM measurement
-         WHERE \"check\" IN ('openvpn', 'wireguard', 'tor', 'proxy', 'vpn_api', 'diagnose')
-           AND \"check\" = 'diagnose' AND country = ?1 AND received_at >= ?2 AND control = 0 AND status IS NOT NULL
+         WHERE \"check\" IN ('openvpn', 'wireguard', 'tor', 'proxy', 'vpn_api', 'diagnose', 'path')
+           AND \"check\" = ?4 AND country = ?1 AND received_at >= ?2 AND control = 0 AND status IS NOT NULL
          ORDER BY received_at DESC LIMIT ?3",
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = query.query_map(params![country.to_string(), since.unix_ms(), limit], diagnosis)?;
+    let country = country.to_string();
+    let rows =
+        query.query_map(params![country, since.unix_ms(), limit, check.as_str()], measurement_from_row)?;
     rows.collect()
-}
-
-fn diagnosis(row: &Row<'_>) -> rusqlite::Result<Diagnosis> {
-    let stored = measurement_from_row(row)?;
-    let judgement = stored.judgement.ok_or_else(|| damaged(9, &"not judged"))?;
-    let (row, measurement) = (stored.row.clone(), stored.row.measurement);
-    Ok(Diagnosis {
-        id: measurement.id,
-        parent: measurement.parent,
-        target: measurement.target,
-        asn: row.asn,
-        started_at: measurement.started_at,
-        received_at: row.received_at,
-        judgement,
-    })
 }
 
 /// Keeps a release; a later one of the same class and country takes its place.

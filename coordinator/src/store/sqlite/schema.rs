@@ -116,7 +116,7 @@ ALTER TABLE measurement ADD COLUMN hop INTEGER;
 ALTER TABLE measurement ADD COLUMN evidence TEXT; -- positions in the measurement, a JSON array
 ";
 
-/// What operators released before its time, and a short way to the few results that are held back and to diagnoses.
+/// What operators released before its time, and a short way to results that are read by themselves, which are few.
 const RELEASES: &str = "
 CREATE TABLE release (
   class TEXT NOT NULL,
@@ -126,7 +126,7 @@ CREATE TABLE release (
   PRIMARY KEY (class, country)
 ) WITHOUT ROWID;
 CREATE INDEX measurement_apart ON measurement (country, received_at)
-  WHERE \"check\" IN ('openvpn', 'wireguard', 'tor', 'proxy', 'vpn_api', 'diagnose');
+  WHERE \"check\" IN ('openvpn', 'wireguard', 'tor', 'proxy', 'vpn_api', 'diagnose', 'path');
 ";
 
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {

@@ -2,8 +2,10 @@
 
 mod enrol;
 mod power;
+mod ways;
 
 use crate::country::chaos::{self, ChaosReport, Kill, Victim};
+use crate::country::endpoints::Ways;
 use crate::country::inside::Country;
 use crate::country::launch::{Report, RunOptions};
 use crate::country::list;
@@ -47,6 +49,8 @@ pub struct Run {
     /// Who is off because the scenario says so.
     off: BTreeSet<Victim>,
     progress: Progress,
+    /// The far ends of circumvention checks.
+    ways: Option<Ways>,
     incidents: Vec<Value>,
     kills: Vec<Kill>,
 }
@@ -87,6 +91,7 @@ impl Run {
             agents,
             off,
             progress,
+            ways: None,
             incidents,
             kills,
         })
@@ -142,7 +147,8 @@ impl Run {
         let credential = self.work.join("coordinator/operator.json");
         self.operator(&["init", "--from", &credential.to_string_lossy()]).await?;
         let list = self.work.join("list.toml");
-        let text = list::for_run(&self.country.scenario).context("making the run's list")?;
+        let mut text = list::for_run(&self.country.scenario).context("making the run's list")?;
+        text.push_str(&self.start_ways().await?);
         std::fs::write(&list, text).with_context(|| format!("writing {}", list.display()))?;
         self.operator(&["list", "push", &list.to_string_lossy(), "--accept-over-budget"]).await?;
         Ok(())
@@ -287,6 +293,13 @@ impl Run {
                 "first_published_s": first.map(|first| first.seconds_after(start)),
             },
         });
+        if let Some(ways) = self.read_ways().await? {
+            result["circumvention"] = ways;
+        }
+        let diagnoses = self.read_diagnoses().await.unwrap_or_default();
+        if !diagnoses.is_empty() {
+            result["diagnoses"] = diagnoses.into();
+        }
         if self.options.chaos > 0 {
             result["chaos"] = serde_json::to_value(self.aftermath().await?)?;
         }
