@@ -1,5 +1,12 @@
 //! What can be typed. The texts here are the program's manual.
 
+mod tell;
+
+pub(crate) use tell::{
+    CalendarCommand, CauseArguments, ClaimArguments, ClaimCommand, CompareArguments, CorroborateArguments,
+    EventArguments, ExplainArguments, IncidentCommand, NotesArguments, WithdrawArguments,
+};
+
 use clap::{Args, Parser, Subcommand};
 use faultline_model::Timestamp;
 use std::path::PathBuf;
@@ -110,9 +117,29 @@ pub(crate) enum Command {
     /// control nothing is said to be blocked, only that there is too little to say. Prints one line for each
     /// measurement: what is said, the layer and redirect hop, the rule, and what it rests on.
     Judge(JudgeArguments),
-    /// Write measurements in OONI's format, for OONI's own tools
+    /// Answer every question of an incident
     ///
-    /// FILE holds what `faultline-agent check --json` printed, one JSON object a line or over many lines; - is standard
+    /// How much together it began and was restored, what was singled out, fault or filtering, how long before what was
+    /// announced, hours lost, users, what it resembles, and what becomes of claims. Each answer names the alternative that
+    /// it was tested against. No answer says why: the cause is UNKNOWN unless operators attached somebody's statement.
+    Explain(ExplainArguments),
+    /// Say whether one provider did as the others of an incident
+    Compare(CompareArguments),
+    /// Keep the calendar of announced events (operators)
+    #[command(subcommand)]
+    Calendar(CalendarCommand),
+    /// Note claims by others, and answer their parts (operators)
+    #[command(subcommand)]
+    Claim(ClaimCommand),
+    /// Attach sources to an incident (operators)
+    #[command(subcommand)]
+    Incident(IncidentCommand),
+    /// Lay others' data along an incident's clock: what disagrees, agrees, or could not see it
+    Corroborate(CorroborateArguments),
+    /// Write measurements in OONI's format, or incidents in other registers' forms
+    ///
+    /// With --format: incidents as Access Now's STOP columns (CSV), Cloudflare Radar's outages or IODA's events (JSON),
+    /// one or all of a country. Else FILE holds what `faultline-agent check --json` printed, one JSON object a line or over many lines; - is standard
     /// input. Prints one of OONI's measurements a line: `web` as web_connectivity, `quic` and `throughput` as
     /// urlgetter. Checks of circumvention are left out, because the host that was tried is nothing for the public.
     /// The volunteer's address is in none of them.
@@ -414,11 +441,17 @@ pub(crate) struct JudgeArguments {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ExportArguments {
     /// Measurements: a file, or - for standard input
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-    /// In OONI's format, data format 0.2.0 (the only one)
-    #[arg(long, required = true)]
+    #[arg(value_name = "FILE", required_unless_present = "form")]
+    pub file: Option<PathBuf>,
+    /// In OONI's format, data format 0.2.0
+    #[arg(long, required_unless_present = "form")]
     pub ooni: bool,
+    /// Incidents instead, in this form: stop, radar or ioda
+    #[arg(id = "form", long = "format", value_name = "FORM", conflicts_with_all = ["ooni", "file"])]
+    pub form: Option<String>,
+    /// With --format: this incident (repeatable) [default: all of --country that were not withdrawn]
+    #[arg(long, value_name = "ID", requires = "form")]
+    pub incident: Vec<String>,
     /// A control's measurements of the same targets, written where OONI has its test helper's (repeatable)
     #[arg(long, value_name = "FILE")]
     pub control: Vec<PathBuf>,

@@ -47,6 +47,16 @@ fn the_real_block_in_kenya_is_told_by_provider_and_never_as_national() {
     assert_eq!(named, [12_455, 33_771, 36_926].into(), "Safaricom's two networks are one family");
     let family = said["basis"]["providers"].as_array().into_iter().flatten().find(|p| p["asn"] == 33_771);
     assert_eq!(family.expect("Safaricom measured")["asns"], serde_json::json!([33_771, 37_061]));
+    // One provider blocked all the time, the other by the clock of the examinations.
+    let week = |asn: u64, days: usize| {
+        let all = said["schedules"].as_array().into_iter().flatten();
+        let own = all.clone().find(|schedule| schedule["asn"] == asn).expect("a schedule");
+        own["days"][days]["summary"].as_str().expect("words").to_owned()
+    };
+    assert_eq!(week(12_455, 0), "failed 05-22 UTC");
+    assert!(week(12_455, 1).starts_with("failed 08-13, 19-22 UTC"), "{}", week(12_455, 1));
+    assert_eq!(week(33_771, 0), "failed 04-08, 10-14 UTC; worked 00-04, 08-10, 14-24 UTC");
+    assert!(week(33_771, 1).starts_with("worked"), "{}", week(33_771, 1));
 }
 
 #[test]

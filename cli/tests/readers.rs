@@ -72,6 +72,29 @@ impl ResearchService for Unsteady {
         Err(Status::not_found("no such incident"))
     }
 
+    async fn explain_incident(
+        &self,
+        _: Request<wire::ExplainIncidentRequest>,
+    ) -> Result<Response<wire::ExplainIncidentResponse>, Status> {
+        Ok(Response::new(wire::ExplainIncidentResponse { json: "{\"no\": \"explanation\"}".into() }))
+    }
+
+    async fn compare_network(
+        &self,
+        request: Request<wire::CompareNetworkRequest>,
+    ) -> Result<Response<wire::CompareNetworkResponse>, Status> {
+        let json = format!("{{\"asn\": {}}}", request.get_ref().asn);
+        Ok(Response::new(wire::CompareNetworkResponse { json }))
+    }
+
+    async fn write_incident(
+        &self,
+        request: Request<wire::WriteIncidentRequest>,
+    ) -> Result<Response<wire::WriteIncidentResponse>, Status> {
+        let json = format!("{{\"start_date\": \"2024-01-20\", \"country\": {:?}}}", request.get_ref().id);
+        Ok(Response::new(wire::WriteIncidentResponse { json }))
+    }
+
     type WatchIncidentsStream =
         tokio_stream::Iter<std::vec::IntoIter<Result<wire::WatchIncidentsResponse, Status>>>;
 
@@ -200,4 +223,31 @@ async fn a_replay_is_the_same_to_the_byte_and_names_the_lines_it_skips() {
     assert!(said.contains("60 measurements") && said.contains("1 bad line skipped"), "{said}");
     let value: Value = serde_json::from_slice(&first).expect("JSON");
     assert!(value["incidents"].is_array());
+}
+
+#[tokio::test]
+async fn an_incident_is_found_by_the_beginning_of_its_id_and_odd_answers_are_no_panic() {
+    let api = serve().await;
+    let output = run(&api, &["compare", "AS23674", "--incident", "i1", "--json"]).await;
+    assert_eq!(output.status.code(), Some(65), "two characters are no id: {output:?}");
+    let output = run(&api, &["explain", "nothing-like-it"]).await;
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(65) && errors.contains("there is no incident"), "{errors}");
+    let whole = "0123456789abcdef0123456789abcdef";
+    let output = run(&api, &["compare", "23674", "--incident", whole, "--json"]).await;
+    let value: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(value["asn"], 23674);
+    let output = run(&api, &["explain", whole]).await;
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && errors.contains("cannot be read"), "{errors}");
+}
+
+#[tokio::test]
+async fn incidents_are_written_in_the_columns_of_another_register() {
+    let output = run(&serve().await, &["export", "--format", "stop", "--country", "PK"]).await;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("start_date,country,geo_scope"), "{output:?}");
+    assert_eq!(lines.len(), 3, "{text}");
+    assert!(lines[1].starts_with("2024-01-20,i2,"), "{text}");
 }

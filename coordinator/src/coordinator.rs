@@ -11,11 +11,13 @@ use faultline_analysis::judge::Fingerprints;
 use faultline_model::{Baseline, Incident, OwnHosts, Presence};
 use faultline_runtime::tls::CertificateAuthority;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::sync::{Notify, Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Revisions that wait for a slow reader. One that falls further behind is told everything anew.
 const PUBLISHED: usize = 256;
+/// Answers that are made at a time; further readers wait.
+const ANSWERS: usize = 2;
 
 /// The shared parts.
 pub(crate) struct Coordinator {
@@ -44,6 +46,8 @@ pub(crate) struct Coordinator {
     pub(crate) view: watch::Sender<Arc<View>>,
     /// Every revision of every incident, after it is on disk.
     pub(crate) published: broadcast::Sender<Arc<Incident>>,
+    /// How many answers to readers' questions are made at a time: each reads much.
+    pub(crate) answering: Semaphore,
     pub(crate) stop: CancellationToken,
 }
 
@@ -88,6 +92,7 @@ impl Coordinator {
             presence: PresenceQueue::default(),
             view: watch::Sender::new(Arc::new(View::default())),
             published: broadcast::Sender::new(PUBLISHED),
+            answering: Semaphore::new(ANSWERS),
             stop: parts.stop,
         })
     }

@@ -23,7 +23,10 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<()> {
         })?;
     }
     let (mut written, mut left_out) = (0_u64, 0_u64);
-    let bad = each(&arguments.file, |measurement| {
+    let Some(file) = &arguments.file else {
+        return Err(Trouble::new(Exit::Data, "name the file with the measurements").into());
+    };
+    let bad = each(file, |measurement| {
         let beside: Vec<&Measurement> =
             controls.iter().filter(|control| is_beside(control, &measurement)).collect();
         let about = About {
@@ -47,7 +50,7 @@ pub(super) fn run(arguments: &ExportArguments) -> Result<()> {
         counted(bad, "bad object")
     );
     if written + left_out == 0 {
-        let text = format!("{} holds no measurement of ours", arguments.file.display());
+        let text = format!("{} holds no measurement of ours", file.display());
         return Err(Trouble::new(Exit::Data, text).into());
     }
     Ok(())

@@ -3,14 +3,18 @@
 mod agents;
 mod baseline;
 mod circumvention;
+mod corroborate;
 mod country;
+mod explain;
 mod export;
+mod forms;
 mod import;
 mod incidents;
 mod init;
 mod invite;
 pub(crate) mod judge;
 mod list;
+mod notes;
 mod readiness;
 mod replay;
 mod status;
@@ -41,7 +45,16 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Readiness(arguments) => readiness::run(&arguments),
         Command::Judge(arguments) => judge::run(&arguments),
-        Command::Export(arguments) => export::run(&arguments),
+        Command::Explain(arguments) => explain::run(&home, &api, &arguments).await,
+        Command::Compare(arguments) => explain::compare(&api, &arguments).await,
+        Command::Calendar(command) => notes::calendar(&home, command).await,
+        Command::Claim(command) => notes::claim(&home, &api, command).await,
+        Command::Incident(command) => notes::incident(&home, &api, command).await,
+        Command::Corroborate(arguments) => corroborate::run(&api, &arguments).await,
+        Command::Export(arguments) => match &arguments.form {
+            Some(form) => forms::run(&api, form, &arguments).await,
+            None => export::run(&arguments),
+        },
     }
 }
 

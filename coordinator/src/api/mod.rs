@@ -5,9 +5,11 @@ mod agent;
 mod apart;
 pub mod door;
 mod matrix;
+mod notes;
 mod operator;
 mod peer;
 mod research;
+mod tell;
 mod web;
 
 pub(crate) use agent::CONFIRMATION_VALID_MS;
@@ -115,6 +117,11 @@ impl IntoResponse for ApiError {
         };
         (code, Json(serde_json::json!({ "error": self.to_string() }))).into_response()
     }
+}
+
+/// Writes an answer for a message that carries JSON.
+fn json_text<T: serde::Serialize>(value: &T) -> Result<String, ApiError> {
+    serde_json::to_string(value).map_err(|e| ApiError::Refused(format!("the answer cannot be written: {e}")))
 }
 
 fn log_store_error(error: &StoreError) {

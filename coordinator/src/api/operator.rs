@@ -1,10 +1,11 @@
 //! What operators do: push lists, make invites, look at agents and baselines.
 
-use super::ApiError;
-use crate::circumvention::{self, Audience};
+use super::{ApiError, notes, tell};
+use crate::circumvention;
 use crate::coordinator::Coordinator;
 use crate::planner;
 use crate::{baseline, enrolment, far_ends, ingest};
+use faultline_analysis::tell::Audience;
 use faultline_model::{CountryCode, Timestamp};
 use faultline_proto::convert::{list_from_wire, list_to_wire};
 use faultline_proto::operator as wire;
@@ -85,7 +86,7 @@ impl wire::operator_service_server::OperatorService for Operators {
         request: Request<wire::GetCircumventionRequest>,
     ) -> Result<Response<wire::GetCircumventionResponse>, Status> {
         let country = named_country(&request.get_ref().country)?;
-        let rows = circumvention::read(&self.0, country, Audience::Operators, now()).await;
+        let rows = circumvention::read(&self.0, country, circumvention::Audience::Operators, now()).await;
         let rows = rows.map_err(ApiError::Store)?.into_iter().map(|row| wire::CircumventionRow {
             protocol_class: row.class.to_string(),
             operator: row.operator,
@@ -125,6 +126,35 @@ impl wire::operator_service_server::OperatorService for Operators {
             anomalies: cell.anomalies,
         });
         Ok(Response::new(wire::GetBaselineResponse { cells: cells.collect() }))
+    }
+
+    async fn add_note(
+        &self,
+        request: Request<wire::AddNoteRequest>,
+    ) -> Result<Response<wire::AddNoteResponse>, Status> {
+        Ok(Response::new(notes::add(&self.0, request.into_inner()).await?))
+    }
+
+    async fn list_notes(
+        &self,
+        request: Request<wire::ListNotesRequest>,
+    ) -> Result<Response<wire::ListNotesResponse>, Status> {
+        Ok(Response::new(notes::list(&self.0, request.into_inner()).await?))
+    }
+
+    async fn withdraw_note(
+        &self,
+        request: Request<wire::WithdrawNoteRequest>,
+    ) -> Result<Response<wire::WithdrawNoteResponse>, Status> {
+        Ok(Response::new(notes::withdraw(&self.0, request.into_inner()).await?))
+    }
+
+    async fn explain_incident(
+        &self,
+        request: Request<wire::ExplainIncidentRequest>,
+    ) -> Result<Response<wire::ExplainIncidentResponse>, Status> {
+        let said = tell::explanation(&self.0, &request.get_ref().id, Audience::Researcher).await?;
+        Ok(Response::new(wire::ExplainIncidentResponse { json: super::json_text(&said)? }))
     }
 }
 

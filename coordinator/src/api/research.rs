@@ -1,7 +1,8 @@
 //! The research gRPC: the same readings as the HTTP side, on the same port.
 
-use super::{ApiError, MatrixState, country_matrix};
+use super::{ApiError, MatrixState, country_matrix, json_text, tell};
 use crate::coordinator::Coordinator;
+use faultline_analysis::tell::Audience;
 use faultline_model::{Access, CountryCode, Incident, IncidentId, Timestamp};
 use faultline_proto::convert::incident_to_wire;
 use faultline_proto::research as wire;
@@ -80,6 +81,32 @@ impl wire::research_service_server::ResearchService for Research {
     ) -> Result<Response<wire::GetIncidentResponse>, Status> {
         let incident = one(&self.0, &request.get_ref().id).await?;
         Ok(Response::new(wire::GetIncidentResponse { incident: Some(incident_to_wire(&incident)) }))
+    }
+
+    async fn explain_incident(
+        &self,
+        request: Request<wire::ExplainIncidentRequest>,
+    ) -> Result<Response<wire::ExplainIncidentResponse>, Status> {
+        let said = tell::explanation(&self.0, &request.get_ref().id, Audience::Public).await?;
+        Ok(Response::new(wire::ExplainIncidentResponse { json: json_text(&said)? }))
+    }
+
+    async fn compare_network(
+        &self,
+        request: Request<wire::CompareNetworkRequest>,
+    ) -> Result<Response<wire::CompareNetworkResponse>, Status> {
+        let request = request.into_inner();
+        let said = tell::comparison(&self.0, &request.id, request.asn).await?;
+        Ok(Response::new(wire::CompareNetworkResponse { json: json_text(&said)? }))
+    }
+
+    async fn write_incident(
+        &self,
+        request: Request<wire::WriteIncidentRequest>,
+    ) -> Result<Response<wire::WriteIncidentResponse>, Status> {
+        let request = request.into_inner();
+        let written = tell::written(&self.0, &request.id, &request.form).await?;
+        Ok(Response::new(wire::WriteIncidentResponse { json: json_text(&written)? }))
     }
 
     async fn watch_incidents(

@@ -1,7 +1,7 @@
 //! The readers' side: plain HTTP/1 and HTTP/2, read only. The live page, JSON, and the research gRPC on one port.
 
 use super::research::{self, Research, Watch};
-use super::{ApiError, apart, country_matrix};
+use super::{ApiError, apart, country_matrix, notes, tell};
 use crate::coordinator::Coordinator;
 use crate::dashboard;
 use axum::extract::{Path, Query, State};
@@ -10,6 +10,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use faultline_analysis::tell::Audience;
 use faultline_proto::research::research_service_server::ResearchServiceServer;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use http::header::{
@@ -105,6 +106,10 @@ fn router(coordinator: Arc<Coordinator>) -> Router {
         .route("/api/v1/circumvention", get(apart::circumvention))
         .route("/api/v1/diagnoses", get(apart::diagnoses))
         .route("/api/v1/paths", get(apart::paths))
+        .route("/api/v1/incidents/{id}/explain", get(explain))
+        .route("/api/v1/incidents/{id}/compare", get(compare))
+        .route("/api/v1/incidents/{id}/as/{form}", get(written))
+        .route("/api/v1/calendar", get(calendar))
         .route("/api/v1/watch", get(watch))
         .fallback(|| async { ApiError::NotFound("there is nothing here; see /api/v1/incidents".into()) })
         .with_state(coordinator)
@@ -182,6 +187,45 @@ async fn incident(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     Ok(Json(research::one(&coordinator, &id).await?).into_response())
+}
+
+async fn explain(
+    State(coordinator): State<Arc<Coordinator>>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    Ok(Json(tell::explanation(&coordinator, &id, Audience::Public).await?).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NetworkQuery {
+    asn: u32,
+}
+
+async fn compare(
+    State(coordinator): State<Arc<Coordinator>>,
+    Path(id): Path<String>,
+    query: Asked<NetworkQuery>,
+) -> Result<Response, ApiError> {
+    Ok(Json(tell::comparison(&coordinator, &id, asked(query)?.asn).await?).into_response())
+}
+
+async fn written(
+    State(coordinator): State<Arc<Coordinator>>,
+    Path((id, form)): Path<(String, String)>,
+) -> Result<Response, ApiError> {
+    Ok(Json(tell::written(&coordinator, &id, &form).await?).into_response())
+}
+
+async fn calendar(
+    State(coordinator): State<Arc<Coordinator>>,
+    query: Asked<CountryQuery>,
+) -> Result<Response, ApiError> {
+    let country = research::country(&asked(query)?.country)?;
+    let country =
+        country.ok_or_else(|| ApiError::Invalid("say which country: /api/v1/calendar?country=PK".into()))?;
+    let events = notes::calendar(&coordinator, country).await?;
+    Ok(Json(serde_json::json!({ "events": events })).into_response())
 }
 
 /// Server-sent events: `incident` with the incident's JSON, and `matrix` (without data) when cells were looked at anew.

@@ -40,6 +40,8 @@ macro_rules! store_contract {
             presence_survives,
             handshakes_and_diagnoses_are_told_apart_from_the_rest,
             a_release_survives_and_never_shrinks,
+            a_note_is_kept_once_and_a_withdrawn_one_stays_readable,
+            judgements_are_read_back_by_country_and_arrival,
             one_failing_operation_does_not_spoil_others);
     };
     ($open:expr; $($name:ident),+ $(,)?) => {
@@ -50,6 +52,9 @@ macro_rules! store_contract {
         })+
     };
 }
+pub(super) use super::contract_notes::{
+    a_note_is_kept_once_and_a_withdrawn_one_stays_readable, judgements_are_read_back_by_country_and_arrival,
+};
 pub(super) use store_contract;
 
 fn at(ms: i64) -> Timestamp {

@@ -8,18 +8,21 @@
 
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod contract_notes;
 mod rows;
 pub mod sqlite;
 
 pub use rows::{
-    AgentRecord, AppendOutcome, ArchivePage, Budget, CellCount, ImportedRecord, InviteRecord, NewMeasurement,
-    Outcomes, PresenceEvent, Redeemed, Release, StoredMeasurement, TokenHash,
+    AgentRecord, AppendOutcome, ArchivePage, Budget, CellCount, ImportedRecord, InviteRecord, JudgedRow,
+    JudgedSpan, NewMeasurement, Outcomes, PresenceEvent, Redeemed, Release, StoredMeasurement, TokenHash,
 };
 
 pub use faultline_model::PresenceKind;
 
 use faultline_model::{
-    AgentId, CheckKind, CountryCode, Incident, IncidentId, Judgement, Record, SignedList, Timestamp,
+    AgentId, CheckKind, CountryCode, Incident, IncidentId, Judgement, Note, NoteId, Record, SignedList,
+    Timestamp,
 };
 use faultline_runtime::OperatorRoot;
 use futures_util::future::BoxFuture;
@@ -105,6 +108,12 @@ pub trait Registry: Send + Sync {
     fn keep_release(&self, release: Release) -> Answer<'_, ()>;
     /// Returns all releases, one for each class and country.
     fn releases(&self) -> Answer<'_, Vec<Release>>;
+    /// Keeps a note once per id, and returns it as it was kept first.
+    fn keep_note(&self, note: Note) -> Answer<'_, Note>;
+    /// Returns a country's notes, the oldest first, withdrawn ones too.
+    fn notes(&self, country: CountryCode) -> Answer<'_, Vec<Note>>;
+    /// Withdraws a note, once; false if there is none.
+    fn withdraw_note(&self, id: NoteId, at: Timestamp) -> Answer<'_, bool>;
 }
 
 /// The large, append-only half.
@@ -128,6 +137,11 @@ pub trait Archive: Send + Sync {
     fn append_presence(&self, events: Vec<PresenceEvent>) -> Answer<'_, ()>;
     /// Returns presence events since a moment, oldest first.
     fn presence_since(&self, since: Timestamp, limit: usize) -> Answer<'_, Vec<PresenceEvent>>;
+    /// Returns what was judged of measurements that concern a country and were received within a span, in the order of
+    /// arrival, without their facts.
+    fn judged_between(&self, span: JudgedSpan, limit: usize) -> Answer<'_, Vec<JudgedRow>>;
+    /// Returns when the oldest measurement that is kept was received.
+    fn first_received(&self) -> Answer<'_, Option<Timestamp>>;
     /// Counts judged measurements per cell and hour since a moment.
     fn cell_counts(&self, since: Timestamp) -> Answer<'_, Vec<CellCount>>;
     /// Counts a country's judged results of circumvention checks since a moment, without the controls'.

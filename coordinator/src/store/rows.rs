@@ -1,8 +1,8 @@
 //! What is kept, as values that cannot be wrong.
 
 use faultline_model::{
-    AgentId, Asn, CheckKind, CountryCode, Judgement, LayerStatus, Measurement, MeasurementId, PresenceKind,
-    ProtocolClass, Record, Target, Timestamp, Why,
+    AgentId, Asn, CheckKind, Class, CountryCode, Judgement, LayerStatus, Measurement, MeasurementId,
+    PresenceKind, ProtocolClass, Record, Target, Timestamp, Why,
 };
 
 /// SHA-256 of a one-time token: the token itself is never kept.
@@ -210,4 +210,38 @@ pub struct Release {
     pub until: Timestamp,
     /// When it was said.
     pub released_at: Timestamp,
+}
+
+/// Which judged measurements are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JudgedSpan {
+    /// Made in this country, or by a control.
+    pub country: CountryCode,
+    /// Received at or after this moment.
+    pub from: Timestamp,
+    /// Received before this moment.
+    pub to: Timestamp,
+}
+
+/// What was judged of one measurement, without its facts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JudgedRow {
+    /// Who measured.
+    pub agent: AgentId,
+    /// From which network.
+    pub asn: Asn,
+    /// By a control.
+    pub control: bool,
+    /// Against what.
+    pub target: Target,
+    /// What was run.
+    pub check: CheckKind,
+    /// The agent's clock.
+    pub started_at: Timestamp,
+    /// The agent's clock minus the coordinator's when it was received, in milliseconds.
+    pub clock_offset_ms: i64,
+    /// How it ended.
+    pub class: Class,
+    /// What is said of the deciding layer.
+    pub status: LayerStatus,
 }

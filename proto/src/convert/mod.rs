@@ -4,6 +4,7 @@ mod fact;
 mod incident;
 mod line;
 mod measurement;
+mod note;
 mod path;
 mod schedule;
 mod tunnel;
@@ -11,6 +12,7 @@ mod web;
 
 pub use incident::{incident_from_wire, incident_to_wire};
 pub use measurement::{MAX_OBSERVATIONS, measurement_from_wire, measurement_to_wire};
+pub use note::{note_body_from_wire, note_body_to_wire, note_from_wire, note_to_wire};
 pub use schedule::{
     confirmation_from_wire, depth_from_wire, depth_to_wire, list_from_wire, list_to_wire, task_from_entry,
 };

@@ -6,6 +6,7 @@
 //! - [`profile`]: what a country's profile leaves unsaid, and which verdicts that disables;
 //! - [`ooni`]: OONI's measurements become facts of ours, and ours become theirs;
 //! - [`readiness`]: which verdicts the vantage points that there are could give, and how soon;
+//! - [`tell`]: the questions that readers ask of an incident, claims, others' data and registers;
 //! - [`replay`]: recorded rows go the same way, with the clock driven by the data.
 //!
 //! The method, its formulas and their sources are named in the modules that use them; section numbers are
@@ -17,3 +18,4 @@ pub mod ooni;
 pub mod profile;
 pub mod readiness;
 pub mod replay;
+pub mod tell;

@@ -80,6 +80,10 @@ id! {
     IncidentId
 }
 id! {
+    /// An operator's note's id, derived from what it says.
+    NoteId
+}
+id! {
     /// The token of one handed-out task; a result that carries it answers exactly that request.
     TaskToken
 }

@@ -13,6 +13,7 @@ mod line;
 mod list;
 mod measurement;
 mod network;
+mod note;
 mod opt_in;
 mod own_hosts;
 mod page;
@@ -26,7 +27,7 @@ mod tunnel;
 pub use check::{CheckKind, Depth, Task, Why};
 pub use endpoint::{Endpoint, EndpointError, ProtocolClass, Transport, Tunnel, is_denied_port};
 pub use failure::Failure;
-pub use id::{AgentId, IdError, IncidentId, MeasurementId, TaskToken};
+pub use id::{AgentId, IdError, IncidentId, MeasurementId, NoteId, TaskToken};
 pub use incident::{Baseline, BaselineCell, Basis, Incident, Reach, Revision, Status, Verdict, VerdictError};
 pub use judgement::{Class, Judgement, Layer, LayerStatus};
 pub use line::{Ipv6, LineFact};
@@ -41,6 +42,7 @@ pub use network::{
     Access, Asn, AsnError, CountryCode, CountryProfile, Gateway, Operator, ProfileError, RiskTier, Source,
     Vantage,
 };
+pub use note::{CalendarEvent, Cause, CauseSource, Claim, Note, NoteBody, NoteError};
 pub use opt_in::OptIn;
 pub use own_hosts::OwnHosts;
 pub use page::{DnsAnswer, Header, HttpFact, LaterReply, TlsFact, Variant};

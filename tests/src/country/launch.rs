@@ -121,6 +121,12 @@ pub struct RunOptions {
     pub seed: Option<u64>,
     /// Keeps the programs' folders and logs here.
     pub work: Option<PathBuf>,
+    /// Ends as soon as everything true has been said in full.
+    #[serde(default)]
+    pub until_right: bool,
+    /// Hours of the day whose budget the agents have spent already.
+    #[serde(default)]
+    pub hours_spent: u32,
 }
 
 /// What the inner process reports.

@@ -8,6 +8,7 @@ use faultline_model::{Role, Target};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The service of domestic canaries in a run's own list.
 pub const DOMESTIC: &str = "domestic";
@@ -71,14 +72,22 @@ pub struct List {
     pub targets: Vec<ListedTarget>,
     /// All public resolvers.
     pub resolvers: Vec<ListedResolver>,
+    /// How often a target is measured at a provider.
+    pub cell_period: Duration,
 }
 
 #[derive(Deserialize)]
 struct File {
+    #[serde(default = "five_minutes")]
+    cell_period_s: u64,
     #[serde(default)]
     resolver: Vec<ListedResolver>,
     #[serde(default)]
     service: Vec<Service>,
+}
+
+const fn five_minutes() -> u64 {
+    300
 }
 
 #[derive(Deserialize)]
@@ -119,7 +128,8 @@ impl List {
                 });
             }
         }
-        Ok(Self { path: path.to_owned(), targets, resolvers: file.resolver })
+        let cell_period = Duration::from_secs(file.cell_period_s);
+        Ok(Self { path: path.to_owned(), targets, resolvers: file.resolver, cell_period })
     }
 
     /// Returns the hosts of one service, or nothing when no such service is listed.

@@ -1,8 +1,8 @@
 //! Measurements and presence.
 
 use super::super::{
-    Answer, AppendOutcome, Archive, ArchivePage, CellCount, ImportedRecord, NewMeasurement, Outcomes,
-    PresenceEvent, PresenceKind, StoredMeasurement,
+    Answer, AppendOutcome, Archive, ArchivePage, CellCount, ImportedRecord, JudgedRow, JudgedSpan,
+    NewMeasurement, Outcomes, PresenceEvent, PresenceKind, StoredMeasurement,
 };
 use super::SqliteStore;
 use super::handshakes;
@@ -149,6 +149,20 @@ impl Archive for SqliteStore {
             let rows = query.query_map(params![since.unix_ms(), limit], presence_from_row)?;
             rows.collect::<rusqlite::Result<Vec<_>>>().map(Ok)
         }))
+    }
+
+    fn judged_between(&self, span: JudgedSpan, limit: usize) -> Answer<'_, Vec<JudgedRow>> {
+        Box::pin(
+            Arc::clone(&self.readers)
+                .read("read judgements", move |db| super::judged::between(db, span, limit).map(Ok)),
+        )
+    }
+
+    fn first_received(&self) -> Answer<'_, Option<Timestamp>> {
+        Box::pin(
+            Arc::clone(&self.readers)
+                .read("find the first measurement", |db| super::judged::first_received(db).map(Ok)),
+        )
     }
 
     fn cell_counts(&self, since: Timestamp) -> Answer<'_, Vec<CellCount>> {

@@ -7,6 +7,8 @@
 
 mod archive;
 mod handshakes;
+mod judged;
+mod notes;
 mod readers;
 mod registry;
 mod schema;

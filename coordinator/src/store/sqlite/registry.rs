@@ -5,7 +5,9 @@ use super::super::{
 };
 use super::SqliteStore;
 use super::handshakes;
-use faultline_model::{Asn, CheckKind, CountryCode, Incident, IncidentId, Signature, SignedList, Timestamp};
+use faultline_model::{
+    Asn, CheckKind, CountryCode, Incident, IncidentId, Note, NoteId, Signature, SignedList, Timestamp,
+};
 use faultline_runtime::OperatorRoot;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -150,6 +152,20 @@ impl Registry for SqliteStore {
     fn releases(&self) -> Answer<'_, Vec<Release>> {
         Box::pin(Arc::clone(&self.readers).read("read releases", |db| handshakes::releases(db).map(Ok)))
     }
+
+    fn keep_note(&self, note: Note) -> Answer<'_, Note> {
+        Box::pin(self.writer.write("keep a note", move |db| super::notes::keep(db, &note)))
+    }
+
+    fn notes(&self, country: CountryCode) -> Answer<'_, Vec<Note>> {
+        Box::pin(
+            Arc::clone(&self.readers).read("read notes", move |db| super::notes::of(db, country).map(Ok)),
+        )
+    }
+
+    fn withdraw_note(&self, id: NoteId, at: Timestamp) -> Answer<'_, bool> {
+        Box::pin(self.writer.write("withdraw a note", move |db| super::notes::withdraw(db, &id, at)))
+    }
 }
 
 const AGENT_COLUMNS: &str = "id, country, asn, control, cohort, agent_version, kinds, budget, consent_version, \
@@ -293,11 +309,11 @@ pub(super) fn damaged(column: usize, reason: &dyn std::fmt::Display) -> rusqlite
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, reason.to_string().into())
 }
 
-fn from_json<T: serde::de::DeserializeOwned>(column: usize, text: &str) -> rusqlite::Result<T> {
+pub(super) fn from_json<T: serde::de::DeserializeOwned>(column: usize, text: &str) -> rusqlite::Result<T> {
     serde_json::from_str(text).map_err(|e| damaged(column, &e))
 }
 
-fn to_sql(error: serde_json::Error) -> rusqlite::Error {
+pub(super) fn to_sql(error: serde_json::Error) -> rusqlite::Error {
     rusqlite::Error::ToSqlConversionFailure(Box::new(error))
 }
 

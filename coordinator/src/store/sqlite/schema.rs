@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use std::path::Path;
 
 /// Migration `n` (from 1) brings a file from schema `n - 1` to `n`.
-const MIGRATIONS: &[&str] = &[FIRST, IMPORTED, JUDGED_HOPS, RELEASES];
+const MIGRATIONS: &[&str] = &[FIRST, IMPORTED, JUDGED_HOPS, NOTES, RELEASES];
 
 const FIRST: &str = "
 CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -127,6 +127,18 @@ CREATE TABLE release (
 ) WITHOUT ROWID;
 CREATE INDEX measurement_apart ON measurement (country, received_at)
   WHERE \"check\" IN ('openvpn', 'wireguard', 'tor', 'proxy', 'vpn_api', 'diagnose', 'path');
+";
+
+/// What operators noted: announced events, claims, sources for causes. Nothing is deleted.
+const NOTES: &str = "
+CREATE TABLE note (
+  id TEXT PRIMARY KEY,
+  country TEXT NOT NULL,
+  noted_at INTEGER NOT NULL,
+  withdrawn_at INTEGER,
+  body TEXT NOT NULL               -- faultline_model::NoteBody as JSON
+) WITHOUT ROWID;
+CREATE INDEX note_by_country ON note (country, noted_at, id);
 ";
 
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {

@@ -31,6 +31,15 @@ pub struct Rule {
     pub class: Class,
 }
 
+/// A cable that broke: a part of everything times out on these providers.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    pub from: Ms,
+    pub to: Ms,
+    pub providers: Vec<usize>,
+    pub rate: f64,
+}
+
 /// What happens.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -41,6 +50,8 @@ pub struct Scenario {
     pub loss: f64,
     /// A provider with a greater one.
     pub congested: Option<(usize, f64)>,
+    /// Times in which everything of some providers suffers alike.
+    pub faults: Vec<Fault>,
     /// Successes per cell that a baseline knows of; 0 for none.
     pub baseline: u32,
     pub lasts: Ms,
@@ -73,6 +84,7 @@ impl Default for Scenario {
             rules: vec![],
             loss: 0.0,
             congested: None,
+            faults: vec![],
             baseline: 200,
             lasts: 1_080_000,
             parallel: 4,

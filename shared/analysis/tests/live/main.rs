@@ -4,5 +4,6 @@ mod country;
 mod presence;
 mod recorded;
 mod scenarios;
+mod series;
 mod silences;
 mod simulator;

@@ -3,7 +3,8 @@
 //! Nothing is random but a seeded generator, and nothing waits: time is the time of the next event.
 
 pub use crate::country::{
-    CONTROLS, Hits, MOBILE, PERIOD_MS, PROVIDERS, Rule, SOCIAL, Scenario, asn, setup, targets, targets_of,
+    CONTROLS, Fault, Hits, MOBILE, PERIOD_MS, PROVIDERS, Rule, SOCIAL, Scenario, asn, setup, targets,
+    targets_of,
 };
 use faultline_analysis::detect::{Ask, Detector, TargetInfo, Who};
 use faultline_model::{AgentId, CheckKind, Class, Incident, MeasurementId, Presence, Record, Timestamp, Why};
@@ -243,6 +244,9 @@ impl World<'_> {
             Some((congested, loss)) if congested == provider => loss,
             _ => self.scenario.loss,
         };
+        let own =
+            |fault: &&Fault| fault.providers.contains(&provider) && (fault.from..fault.to).contains(&at);
+        let loss = self.scenario.faults.iter().find(own).map_or(loss, |fault| fault.rate);
         let is_lost = self.random.chance(loss);
         let off = self.off_class(at, provider, agent, target);
         match off.or_else(|| self.rule_at(at + 100, provider, agent, target)) {

@@ -1,6 +1,7 @@
 //! `country`: an emulated country to run Faultline in, on this machine, without touching its network.
 
 mod cases;
+mod mix;
 mod probes;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -41,6 +42,8 @@ enum Command {
     Run(RunArgs),
     /// Runs small countries, each with one line and one target, and compares the judgement with what is true.
     Cases(cases::CasesArgs),
+    /// Runs scenarios drawn by chance, and says how quickly each was published.
+    Mix(mix::MixArgs),
     /// Judges the result of a run.
     Score {
         /// The object that `country run --json` wrote.
@@ -114,6 +117,13 @@ struct RunArgs {
     /// Keeps folders and logs of all programs here instead of in memory.
     #[arg(long, value_name = "DIR")]
     work: Option<PathBuf>,
+    /// Ends as soon as everything true has been said in full.
+    #[arg(long)]
+    until_right: bool,
+    /// Agents begin with so many hours of the day's budget spent: no routine check in hand, and of what is kept back
+    /// for confirmations only the day's remaining part.
+    #[arg(long, value_name = "HOURS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..24))]
+    hours_spent: u32,
 }
 
 #[derive(Args)]
@@ -149,6 +159,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Check { file } => Ok(read(&file).map_or_else(|code| code, |scenario| describe(&scenario))),
         Command::Run(args) => run_scenario(args),
         Command::Cases(args) => cases::run(&args),
+        Command::Mix(args) => mix::run(&args),
         Command::Score { result, json } => judge(&result, json),
         Command::Shell(args) => shell(args),
         Command::Visit(args) => runtime()?.block_on(probes::visits(args)),
@@ -220,6 +231,8 @@ fn run_scenario(args: RunArgs) -> Result<ExitCode> {
         chaos: args.chaos,
         seed: args.seed,
         work: args.work.as_deref().map(launch::absolute),
+        until_right: args.until_right,
+        hours_spent: args.hours_spent,
     };
     let inner = Inner::start(&job(&args.file, Task::Run(options))?, Some(listener))?;
     end_on_signal(inner.stopper()?, Stopper::stop)?;

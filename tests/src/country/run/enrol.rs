@@ -6,8 +6,12 @@
 
 use super::Run;
 use crate::country::programs::{self, ProgramError};
+use crate::country::timeline::now_ms;
 use anyhow::{Context, Result, anyhow, ensure};
-use faultline_model::{Asn, CountryCode};
+use faultline_agent::policy::{Allowance, Ledger};
+use faultline_model::{Asn, CountryCode, Timestamp};
+use faultline_proto::agent::BudgetClass;
+use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
 use tokio::process::Command;
 use tokio::task::JoinSet;
@@ -51,6 +55,9 @@ impl Run {
         for seat in seats.iter().filter(|seat| !seat.control) {
             self.opt_in(seat).await?;
         }
+        for seat in seats.iter().filter(|seat| self.options.hours_spent > 0 && !seat.control) {
+            self.spend(seat)?;
+        }
         self.agents = seats.iter().map(|seat| self.agent(self.place(seat), &seat.name)).collect();
         for service in &mut self.agents {
             service.start(false).await?;
@@ -70,6 +77,26 @@ impl Run {
         command.arg("--understood");
         programs::finish("faultline-agent terms set", command).await?;
         Ok(())
+    }
+
+    /// Leaves an agent what it would have in the day's later hours, had it spent everything evenly and got nothing back.
+    fn spend(&self, seat: &Seat) -> Result<()> {
+        let ledger =
+            Ledger::new(&Allowance::of(BudgetClass::Standard, false), Timestamp::from_unix_ms(now_ms()));
+        let mut ledger = serde_json::to_value(ledger).context("writing an agent's ledger")?;
+        let left = f64::from(24_u32.saturating_sub(self.options.hours_spent)) / 24.0;
+        for (purse, left) in [("routine", 0.0), ("reserve", left)] {
+            for unit in ["checks", "bytes"] {
+                let full =
+                    ledger["budget"][purse][unit].as_f64().context("an agent's ledger has no budget")?;
+                ledger["budget"][purse][unit] = (full * left).into();
+            }
+        }
+        let path = self.home(&seat.name).join("ledger.json");
+        let mut file = std::fs::OpenOptions::new();
+        let file = file.write(true).create(true).truncate(true).mode(0o600).open(&path);
+        let file = file.with_context(|| format!("writing {}", path.display()))?;
+        serde_json::to_writer(file, &ledger).with_context(|| format!("writing {}", path.display()))
     }
 
     fn seats(&self) -> Vec<Seat> {

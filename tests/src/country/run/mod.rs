@@ -2,6 +2,7 @@
 
 mod enrol;
 mod power;
+mod questions;
 mod ways;
 
 use crate::country::chaos::{self, ChaosReport, Kill, Victim};
@@ -9,12 +10,14 @@ use crate::country::endpoints::Ways;
 use crate::country::inside::Country;
 use crate::country::launch::{Report, RunOptions};
 use crate::country::list;
+use crate::country::pace::paces;
 use crate::country::programs::{self, ProgramError, Programs, Service};
 use crate::country::progress::Progress;
 use crate::country::readers::{self, fetch};
 use crate::country::scenario::Scenario;
+use crate::country::score::{RunResult, Score, score};
 use crate::country::timeline::now_ms;
-use crate::country::truth::truth;
+use crate::country::truth::{Truth, truth};
 use anyhow::{Context, Result, bail, ensure};
 use faultline_model::Timestamp;
 use serde_json::{Value, json};
@@ -121,6 +124,7 @@ impl Run {
         let setup_s = begun.elapsed().as_secs_f64();
         let start_ms = now_ms() + LEAD_MS;
         self.country.start_timeline(start_ms).await?;
+        self.note_events(start_ms).await?;
         self.progress.say(&format!("all agents are connected after {setup_s:.0} s; the timeline starts"));
         self.progress.start(&self.country.scenario, start_ms);
         tokio::select! {
@@ -150,7 +154,12 @@ impl Run {
         let mut text = list::for_run(&self.country.scenario).context("making the run's list")?;
         text.push_str(&self.start_ways().await?);
         std::fs::write(&list, text).with_context(|| format!("writing {}", list.display()))?;
-        self.operator(&["list", "push", &list.to_string_lossy(), "--accept-over-budget"]).await?;
+        let list = list.to_string_lossy();
+        let mut push = vec!["list", "push", &list, "--accept-over-budget"];
+        if self.ways.is_some() {
+            push.extend(["--allow-category", ways::CATEGORY]);
+        }
+        self.operator(&push).await?;
         Ok(())
     }
 
@@ -223,7 +232,7 @@ impl Run {
             let elapsed = Duration::from_millis(u64::try_from(now_ms() - start_ms).unwrap_or(0));
             self.progress.tick();
             self.poll().await;
-            if elapsed >= length {
+            if elapsed >= length || self.is_all_said(start_ms) {
                 return Ok(());
             }
             self.check().await?;
@@ -243,6 +252,20 @@ impl Run {
             self.incidents = readers::list(document, "incidents");
             self.progress.incidents(&self.incidents);
         }
+    }
+
+    /// Says whether the run may end early because everything true has been said in full.
+    fn is_all_said(&self, start_ms: i64) -> bool {
+        let scenario = &self.country.scenario;
+        self.options.until_right && !scenario.rules.is_empty() && {
+            let score = self.score(&truth(scenario, Timestamp::from_unix_ms(start_ms), 0));
+            score.is_some_and(|score| score.rows.iter().all(|row| row.right_published_s.is_some()))
+        }
+    }
+
+    fn score(&self, truth: &Truth) -> Option<Score> {
+        let incidents = serde_json::from_value(Value::Array(self.incidents.clone())).ok()?;
+        Some(score(&RunResult { truth: truth.clone(), incidents }))
     }
 
     fn socket(&self) -> PathBuf {
@@ -283,8 +306,14 @@ impl Run {
         let truth = truth(&self.country.scenario, start, chaos::count(&store).unwrap_or(0));
         let first =
             self.incidents.iter().filter_map(|i| i["detected_at"].as_str()?.parse::<Timestamp>().ok()).min();
+        let rhythm = (self.country.scenario.list.cell_period, self.country.scenario.providers.len());
+        let paces = match self.score(&truth) {
+            Some(score) => paces(&store, (&truth, &score), rhythm)?,
+            None => Vec::new(),
+        };
         let mut result = json!({
             "scenario": self.country.scenario.name,
+            "pace": paces,
             "truth": truth,
             "incidents": self.incidents,
             "timing": {
@@ -299,6 +328,9 @@ impl Run {
         let diagnoses = self.read_diagnoses().await.unwrap_or_default();
         if !diagnoses.is_empty() {
             result["diagnoses"] = diagnoses.into();
+        }
+        if self.has_questions() {
+            result["explanations"] = self.ask_questions().await?;
         }
         if self.options.chaos > 0 {
             result["chaos"] = serde_json::to_value(self.aftermath().await?)?;

@@ -129,6 +129,8 @@ fn build(notes: &mut Notes<'_>, path: &Path, file: &raw::File) -> Option<Scenari
         rules: Vec::new(),
         expect: None,
         tolerated: Vec::new(),
+        events: file.event.iter().filter_map(|event| rules::event(notes, event)).collect(),
+        claim: file.claim.clone(),
     };
     sites::sites(notes, &mut scenario, file);
     scenario.rules = file.rule.iter().filter_map(|rule| rules::rule(notes, &scenario, rule)).collect();

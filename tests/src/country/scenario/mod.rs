@@ -74,6 +74,21 @@ pub struct Scenario {
     pub expect: Option<Vec<Expect>>,
     /// Incidents that are neither right nor wrong.
     pub tolerated: Vec<Tolerated>,
+    /// Events that were announced beforehand.
+    pub events: Vec<Event>,
+    /// What an authority claims of every incident.
+    pub claim: Option<String>,
+}
+
+/// An announced event, from the start of the timeline; it may lie beyond the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Its name.
+    pub name: String,
+    /// When it begins.
+    pub from: Duration,
+    /// When it ends.
+    pub to: Duration,
 }
 
 /// A network through which providers reach the outside.

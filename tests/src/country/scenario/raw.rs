@@ -41,6 +41,17 @@ pub(super) struct File {
     pub expect: Option<Vec<Expect>>,
     #[serde(default)]
     pub tolerated: Vec<Tolerated>,
+    #[serde(default)]
+    pub event: Vec<Event>,
+    pub claim: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Event {
+    pub name: String,
+    pub from: Spanned<String>,
+    pub to: Spanned<String>,
 }
 
 #[derive(Deserialize)]

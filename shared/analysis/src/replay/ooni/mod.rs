@@ -24,10 +24,12 @@
 mod density;
 mod gather;
 mod providers;
+mod schedule;
 mod services;
 mod sign;
 
 pub use gather::{Gathered, Measured, Step};
+pub use schedule::{Days, Hour, HourVotes, Schedule};
 pub use sign::{Sign, answer, sign};
 
 use super::{Output, play};
@@ -107,6 +109,8 @@ pub struct Footing {
 pub struct OoniOutput {
     /// What it rests on.
     pub basis: Footing,
+    /// The week of every provider that an incident names.
+    pub schedules: Vec<Schedule>,
     /// The incidents, as of any replay.
     #[serde(flatten)]
     pub output: Output,
@@ -166,11 +170,17 @@ pub fn run(gathered: &Gathered, profile: Option<&CountryProfile>) -> Result<Ooni
     let categories: BTreeMap<Target, Category> =
         setup.targets.iter().map(|info| (info.target.clone(), info.category.clone())).collect();
     let number = votes.len();
+    let utc_offset_min = setup.profile.utc_offset_min;
     let records = votes
-        .into_iter()
+        .iter()
+        .cloned()
         .enumerate()
         .map(|(number, vote)| (vote.at, Some(record(number, vote, country, &categories))));
     let mut output = play(Detector::new(setup), records, base_period / LOOKS);
+    let mut schedules = schedule::schedules(&output.incidents, &votes, (&families, utc_offset_min));
+    for schedule in &mut schedules {
+        schedule.targets = services.members(&schedule.targets);
+    }
     let note = note(base_period);
     for incident in &mut output.incidents {
         services.spell_out(incident, |asn| families.get(&asn).copied().unwrap_or(asn));
@@ -191,7 +201,7 @@ pub fn run(gathered: &Gathered, profile: Option<&CountryProfile>) -> Result<Ooni
         elsewhere: all - measurements,
         providers,
     };
-    Ok(OoniOutput { basis, output })
+    Ok(OoniOutput { basis, schedules, output })
 }
 
 fn note(base_period: Duration) -> String {

@@ -59,6 +59,13 @@ impl Services {
         self.names.get(place)
     }
 
+    /// Returns the targets with every service's place replaced by what belongs to it.
+    pub(super) fn members(&self, targets: &BTreeSet<Target>) -> BTreeSet<Target> {
+        let own = targets.iter().filter(|target| !self.names.contains_key(target)).cloned();
+        let parts = self.by_target.iter().filter(|(_, place)| targets.contains(place));
+        own.chain(parts.map(|(target, _)| target.clone())).collect()
+    }
+
     /// Names in an incident the targets of its services that failed on its networks while it lasted.
     pub(super) fn spell_out(&self, incident: &mut Incident, family: impl Fn(Asn) -> Asn) {
         let mut targets = BTreeSet::new();

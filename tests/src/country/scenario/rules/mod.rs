@@ -5,7 +5,7 @@ pub(super) mod how;
 mod names;
 
 use super::check::Notes;
-use super::{Rule, Scenario, raw};
+use super::{Event, Rule, Scenario, raw};
 use std::time::Duration;
 use toml::Spanned;
 
@@ -18,6 +18,17 @@ pub(super) fn rule(notes: &mut Notes<'_>, scenario: &Scenario, raw: &raw::Rule) 
     let rule = Rule { who: who?, whom: whom?, from: span?.0, to: span?.1, how: how? };
     fit::fit(notes, scenario, raw, &rule);
     Some(rule)
+}
+
+/// Reads an announced event; it may lie beyond the end of the run.
+pub(super) fn event(notes: &mut Notes<'_>, raw: &raw::Event) -> Option<Event> {
+    let from = moment(notes, Some(&raw.from), "from", Duration::ZERO)?;
+    let to = moment(notes, Some(&raw.to), "to", Duration::ZERO)?;
+    if from >= to {
+        notes.add(raw.from.span().start, "from", "must lie before to");
+        return None;
+    }
+    Some(Event { name: raw.name.clone(), from, to })
 }
 
 fn times(notes: &mut Notes<'_>, scenario: &Scenario, raw: &raw::Rule) -> Option<(Duration, Duration)> {
