@@ -12,6 +12,7 @@
 mod confirmations;
 mod controls;
 mod core;
+mod diagnoses;
 mod presence;
 
 pub(crate) use self::core::{record_of, setup_of};
@@ -19,10 +20,9 @@ pub(crate) use confirmations::Confirmations;
 
 use self::core::Core;
 use crate::coordinator::Coordinator;
-use crate::planning::Group;
-use crate::store::{StoreError, StoredMeasurement, tolerate};
+use crate::store::{StoreError, tolerate};
 use faultline_analysis::detect::CellView;
-use faultline_model::{CheckKind, CountryCode, Incident, Timestamp};
+use faultline_model::{CountryCode, Incident, Timestamp};
 use faultline_runtime::now;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,9 +34,6 @@ const LOOK_BACK: Duration = Duration::from_secs(6 * 3600);
 const PAGE: usize = 2000;
 const PACE: Duration = Duration::from_secs(2);
 const MAX_INCIDENTS: usize = 100_000;
-const DAY: Duration = Duration::from_secs(86_400);
-/// More would be two a day for each of five hundred targets and families.
-const MAX_DIAGNOSES: usize = 1000;
 
 /// What readers see of the cells.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -67,6 +64,8 @@ pub(crate) struct Pipeline {
     last_evaluation: Timestamp,
     /// Changes that the store did not take yet; they are tried again.
     unpublished: Vec<Incident>,
+    /// What is blocked now.
+    open: diagnoses::Open,
 }
 
 impl Pipeline {
@@ -76,9 +75,11 @@ impl Pipeline {
         let incidents = coordinator.registry.incidents(None, None, MAX_INCIDENTS).await?;
         let mut core = Core::default();
         core.set_up(&coordinator);
+        let mut open = diagnoses::Open::default();
+        incidents.iter().for_each(|incident| open.note(incident));
         core.restore(&coordinator, incidents);
         presence::remember(&coordinator, &mut core, now()).await?;
-        remember_diagnoses(&coordinator, now()).await?;
+        diagnoses::remember(&coordinator, now()).await?;
         let last_evaluation = Timestamp::default();
         Ok(Self {
             coordinator,
@@ -88,6 +89,7 @@ impl Pipeline {
             next: None,
             last_evaluation,
             unpublished: Vec::new(),
+            open,
         })
     }
 
@@ -166,8 +168,9 @@ impl Pipeline {
         // The asks first: they are what the time to a verdict depends on.
         for (country, ask) in &evaluated.asks {
             confirmations::hand_out(&self.coordinator, *country, ask, now);
-            confirmations::hand_out_diagnoses(&self.coordinator, *country, ask, now);
         }
+        evaluated.changed.iter().for_each(|incident| self.open.note(incident));
+        self.open.ask(&self.coordinator, now);
         self.unpublished.extend(evaluated.changed);
         self.publish().await?;
         let view = Arc::new(View { at: now, cells: evaluated.cells });
@@ -213,17 +216,4 @@ impl Pipeline {
         self.core = core;
         Ok(value)
     }
-}
-
-/// Counts the diagnoses of the last day, so that a restart does not begin anew with them.
-async fn remember_diagnoses(coordinator: &Coordinator, now: Timestamp) -> Result<(), StoreError> {
-    for country in coordinator.countries.described() {
-        let made = coordinator.archive.judged(CheckKind::Diagnose, country, now - DAY, MAX_DIAGNOSES);
-        for StoredMeasurement { row, .. } in made.await? {
-            let Some(asn) = row.asn else { continue };
-            let group = Group::Family(country, coordinator.countries.family(country, asn).asn);
-            coordinator.confirmations.remember_diagnosis(row.measurement.target, group, row.received_at);
-        }
-    }
-    Ok(())
 }

@@ -9,6 +9,9 @@ use faultline_model::{CheckKind, ProtocolClass};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
+/// The category of the far ends' service, which operators have to allow by name.
+pub(super) const CATEGORY: &str = "ANON";
+
 impl Run {
     /// Starts the far ends and returns the part of the list that names them; nothing if the scenario has none.
     pub(super) async fn start_ways(&mut self) -> Result<String> {
@@ -17,7 +20,7 @@ impl Run {
         }
         let ways = Ways::start(&self.country).await.context("starting the far ends")?;
         let mut text =
-            "\n[[service]]\nid = \"ways\"\nname = \"Ways around\"\ncategory = \"ANON\"\n".to_owned();
+            format!("\n[[service]]\nid = \"ways\"\nname = \"Ways around\"\ncategory = \"{CATEGORY}\"\n");
         for (endpoint, far) in &ways.all {
             match far {
                 Far::Serves { target, .. } => {
