@@ -87,8 +87,9 @@ impl Run {
         if let (Some(provider), Some(endpoint)) = (provider, endpoint) {
             let ordered = is_ordered(scenario, provider, endpoint);
             let count = |key: &str| row[key].as_u64().unwrap_or_default();
-            let (met, missed) = if ordered { ("blocked", "passed") } else { ("passed", "blocked") };
-            let is_right = count(met) > 0 && count(missed) == 0;
+            // The rules begin with the timeline, and agents may have measured before.
+            let is_right =
+                if ordered { count("blocked") > 0 } else { count("passed") > 0 && count("blocked") == 0 };
             row["ordered"] = ordered.into();
             row["right"] = is_right.into();
         }
