@@ -16,6 +16,7 @@ use faultline_model::OwnHosts;
 use faultline_runtime::tls::Identity;
 use faultline_runtime::{Supervisor, now};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
@@ -120,9 +121,15 @@ impl Agent {
         self.policy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts the ledger on disk, so that whatever was permitted stays permitted only once.
+    /// Puts the ledger on disk, so that whatever was permitted stays permitted only once. Checks that begin together are
+    /// content with one writing.
     pub async fn save_ledger(self: &Arc<Self>) {
-        let _turn = self.ledger.turn.lock().await;
+        let mine = self.ledger.wanted.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut saved_until = self.ledger.saved_until.lock().await;
+        if *saved_until >= mine {
+            return;
+        }
+        let wanted = self.ledger.wanted.load(Ordering::Relaxed);
         let agent = Arc::clone(self);
         let save = move || {
             let ledger = agent.policy().ledger().clone();
@@ -130,10 +137,11 @@ impl Agent {
         };
         let saved = tokio::task::spawn_blocking(save).await;
         if let Ok(Err(error)) = saved
-            && !self.ledger.is_failing.swap(true, std::sync::atomic::Ordering::Relaxed)
+            && !self.ledger.is_failing.swap(true, Ordering::Relaxed)
         {
             tracing::warn!(%error, "the ledger cannot be written; limits hold until the next restart only");
         }
+        *saved_until = wanted;
     }
 
     /// Returns the budget that the volunteer chose: by the terms, or when joining.
@@ -191,11 +199,13 @@ fn granted(record: &AgentRecord, terms: &Terms) -> Allowance {
     Allowance::of(terms.budget.unwrap_or(record.budget).class(), record.control)
 }
 
-/// Writers of the ledger take turns; each writes the newest state.
+/// Writers of the ledger take turns; each writes the newest state, for all who asked for it before.
 #[derive(Debug, Default)]
 struct LedgerFile {
-    turn: tokio::sync::Mutex<()>,
-    is_failing: std::sync::atomic::AtomicBool,
+    wanted: AtomicU64,
+    /// Whoever asked until then is served.
+    saved_until: tokio::sync::Mutex<u64>,
+    is_failing: AtomicBool,
 }
 
 /// What the services need beside the shared state.

@@ -18,6 +18,7 @@ pub mod scrub;
 pub mod spool;
 pub mod state;
 pub mod status;
+pub mod threads;
 pub mod uplink;
 
 /// The program's version.

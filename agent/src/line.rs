@@ -1,7 +1,7 @@
 //! The agent's own line, as its services share it: where traffic leaves, and what the last selfcheck showed.
 
 use crate::net::Line;
-use faultline_model::LineFact;
+use faultline_model::{LineFact, LineFilter};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
@@ -66,6 +66,13 @@ impl LineWatch {
     /// Notes in which network the coordinator sees the agent.
     pub fn seen_in(&self, asn: u32) {
         self.seen_asn.store(asn, Ordering::Relaxed);
+    }
+
+    /// Returns what the last look showed if a filter of the subscriber's own choice stands on this line.
+    pub(crate) async fn filtered(&self) -> Option<LineFact> {
+        let last = self.last.lock().await;
+        let looked = last.as_ref().filter(|looked| !self.place().has_moved_from(&looked.place))?;
+        looked.fact.clone().filter(|fact| fact.filter == LineFilter::Present)
     }
 
     pub(crate) fn place(&self) -> Place {

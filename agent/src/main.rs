@@ -5,13 +5,9 @@ use faultline_agent::commands::{Cli, execute};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// The agent waits for the network nearly all of its time; two workers keep its memory small.
-const WORKERS: usize = 2;
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
-    let runtime = match runtime {
+    let runtime = match faultline_agent::threads::runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("error: cannot start: {error}");

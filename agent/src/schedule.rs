@@ -180,6 +180,7 @@ mod tests {
             landmarks: vec![],
             throughput_control: None,
             risk: std::collections::BTreeMap::new(),
+            line: faultline_model::LineProbes::default(),
         };
         let allowance = Allowance::of(wire::BudgetClass::Standard, false);
         Policy::new(allowance, BTreeSet::from([CheckKind::Web]), Some(list), Ledger::new(&allowance, at(0)))

@@ -34,7 +34,8 @@ async fn diagnose(world: &World, url: &str) -> Outcome {
 
 async fn run(world: &World, url: &str, innocent: Option<&str>) -> Result<Outcome, NotRun> {
     let target = |url: &str| Target::new(url).expect("a target");
-    let diagnosis = Diagnosis { innocent: innocent.map(target), allows_quic: true };
+    let innocent = innocent.map(target);
+    let diagnosis = Diagnosis { innocent, allows_quic: true, ..Diagnosis::default() };
     let short = Duration::from_millis(400);
     let deadlines = Deadlines { tls: short, http: short, quic: short, ..Deadlines::default() };
     let resolver = Some(world.resolver());

@@ -97,7 +97,7 @@ async fn a_page_over_http_3_is_three_steps_with_their_facts_and_timing() {
 async fn a_body_without_end_is_cut_and_costs_no_more_than_planned() {
     let world = serving(Http3::Endless).await;
     let light = check(&world, Deadlines::default()).await;
-    assert_eq!((page(&light).body_bytes, page(&light).is_truncated), (6 * 1024, true));
+    assert_eq!((page(&light).body_bytes, page(&light).is_truncated), (3 * 1024, true));
     assert_eq!(step(&light, Layer::Http).failure, None);
     assert!(light.bytes < 40_000, "{}", light.bytes);
     let full = check_at(&world, Depth::Full, Deadlines::default()).await;

@@ -3,8 +3,13 @@
 mod support;
 
 use faultline_agent::checks::{Check, Diagnosis, Job, Selfcheck, known};
-use faultline_model::{Category, CheckKind, Depth, Fact, Ipv6, LineFact, Target};
+use faultline_agent::net::Net;
+use faultline_model::{
+    Category, CheckKind, Depth, Fact, Ipv6, LineFact, LineFilter, LineProbes, SeenResolver, Target,
+};
+use faultline_proto::agent::observation::Fact::Line;
 use faultline_runtime::now;
+use std::sync::Arc;
 
 use support::coordinator::{Coordinator, Joined};
 use support::eventually;
@@ -14,6 +19,8 @@ use support::world::{SITE, World};
 const CANARY: &str = "https://canary.test/";
 const CANARY_ADDRESS: &str = "127.0.0.8";
 const GOOD: &str = "https://good.test/";
+const WHOAMI: &str = "https://whoami.test/";
+const FILTERED: &str = "https://filtered.test/";
 
 fn answer(head: &str) -> Behaviour {
     Behaviour::Raw(format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n").into())
@@ -37,10 +44,14 @@ async fn with_portal(world: &World) {
 }
 
 async fn look(world: &World) -> LineFact {
+    look_over(world.net(), LineProbes::default()).await
+}
+
+async fn look_over(net: Arc<Net>, line: LineProbes) -> LineFact {
     let target = Target::new(CANARY).expect("a target");
-    let job =
-        Job { target, depth: Depth::Light, resolver: None, control: None, diagnosis: Diagnosis::default() };
-    let outcome = Selfcheck::new(world.net()).run(job).await.expect("it ran");
+    let diagnosis = Diagnosis { line, ..Diagnosis::default() };
+    let job = Job { target, depth: Depth::Light, resolver: None, control: None, diagnosis };
+    let outcome = Selfcheck::new(net).run(job).await.expect("it ran");
     assert!(outcome.bytes < CheckKind::Selfcheck.expected_bytes(Depth::Light), "{} bytes", outcome.bytes);
     let line = outcome.observations.into_iter().find_map(|step| match step.fact {
         Fact::Line(line) => Some(line),
@@ -78,6 +89,66 @@ async fn silence_is_a_line_that_is_down_and_no_portal() {
     assert!(!line.is_up && !line.is_portal, "nobody listens");
 }
 
+#[tokio::test]
+async fn the_resolver_that_the_outside_sees_is_told_by_its_network_and_never_where_it_may_be_her_own() {
+    let world = World::new().await;
+    with_canary(&world).await;
+    let whoami = || LineProbes { whoami: Target::new(WHOAMI).ok(), ..LineProbes::default() };
+    let seen_by = async |address: &str, own: Option<&str>| {
+        world.name("whoami.test", address);
+        let net = world.net();
+        own.into_iter().for_each(|own| net.own().seen_as(own.parse().expect("an address")));
+        look_over(net, whoami()).await.resolver
+    };
+    let network = "203.82.48.0/24".parse().expect("a network");
+    let told = SeenResolver::In { network, asn: None };
+    assert_eq!(seen_by("203.82.48.77", Some("39.32.7.209")).await, told, "never the address");
+    assert_eq!(seen_by("39.32.7.209", Some("39.32.7.209")).await, SeenResolver::Masked, "her own resolver");
+    assert_eq!(seen_by("39.32.7.8", Some("39.32.7.209")).await, SeenResolver::Masked, "a neighbour's");
+    assert_eq!(
+        seen_by("203.82.48.77", None).await,
+        SeenResolver::Masked,
+        "nobody said which address is hers"
+    );
+    assert_eq!(seen_by("192.168.1.1", Some("39.32.7.209")).await, SeenResolver::Untold, "nonsense");
+    assert_eq!(look(&world).await.resolver, SeenResolver::Untold, "no list names anybody to ask");
+}
+
+#[tokio::test]
+async fn what_only_a_subscribers_filter_hides_tells_whether_there_is_one() {
+    let world = World::new().await;
+    with_canary(&world).await;
+    let probes = || LineProbes { filter_canary: Target::new(FILTERED).ok(), ..LineProbes::default() };
+    let filter = async || look_over(world.net(), probes()).await.filter;
+    assert_eq!(filter().await, LineFilter::Present, "the name is denied");
+    world.name("filtered.test", "10.0.0.1");
+    assert_eq!(filter().await, LineFilter::Present, "it leads to no public host");
+    world.name("filtered.test", "127.0.0.11");
+    assert_eq!(filter().await, LineFilter::Untold, "a refusal can be anybody's");
+    world.https("127.0.0.11", "filtered.test", page("here")).await;
+    assert_eq!(filter().await, LineFilter::Absent);
+    world.name("filtered.test", "127.0.0.12");
+    world.https_with("127.0.0.12", "safeweb.test", Certificate::SelfSigned, page("blocked")).await;
+    assert_eq!(filter().await, LineFilter::Present, "somebody else answers");
+    assert_eq!(look(&world).await.filter, LineFilter::Untold, "no list names anything");
+}
+
+#[tokio::test]
+async fn what_failed_behind_a_subscribers_filter_is_sent_with_that_fact() {
+    let world = World::new().await;
+    with_canary(&world).await;
+    let scene = Scene::new().await;
+    let line = LineProbes { filter_canary: Target::new(FILTERED).ok(), ..LineProbes::default() };
+    let running = scene.confirm_with(&world, line).await;
+    eventually("both", || async { scene.kinds() == ["selfcheck", "web"] }).await;
+    let web = scene.coordinator.seen.measurements().into_iter().find(|one| one.check == "web");
+    let facts = web.expect("the measurement").observations.into_iter().filter_map(|step| step.fact);
+    let filters: Vec<String> =
+        facts.filter_map(|fact| if let Line(line) = fact { Some(line.filter) } else { None }).collect();
+    assert_eq!(filters, ["present"], "the name is denied like the filter's own, and nobody can tell why");
+    running.stop().await;
+}
+
 struct Scene {
     coordinator: Coordinator,
     joined: Joined,
@@ -91,10 +162,15 @@ impl Scene {
     }
 
     async fn confirm(&self, world: &World) -> support::coordinator::Running {
+        self.confirm_with(world, LineProbes::default()).await
+    }
+
+    async fn confirm_with(&self, world: &World, line: LineProbes) -> support::coordinator::Running {
         let running = self.joined.run(known(&world.net()));
         eventually("the greeting", || async { running.agent.report().await.connection.is_open }).await;
         let mut list = self.coordinator.list(1, &[GOOD, CANARY], vec![]);
         list.targets[1].category = Category::canary();
+        list.line = line;
         self.coordinator.send_list(self.coordinator.sign(&list)).await;
         eventually("the list", || async { running.agent.report().await.held.list_version == 1 }).await;
         self.coordinator.confirm("c1", GOOD).await;

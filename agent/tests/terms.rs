@@ -45,6 +45,12 @@ impl Scene {
         list
     }
 
+    /// What the newest hello says is not measured.
+    fn last_unmeasured(&self) -> Vec<String> {
+        let hellos = self.coordinator.seen.hellos.lock().expect("no panic");
+        hellos.last().map(|hello| hello.unmeasured_categories.clone()).unwrap_or_default()
+    }
+
     async fn run(&self, terms: &str) -> Running {
         self.joined.home.save_terms(&Terms::parse(terms).expect("terms")).expect("saved");
         let hellos = || self.coordinator.seen.hellos.lock().expect("no panic").len();
@@ -54,8 +60,25 @@ impl Scene {
         let list = self.list(1);
         self.coordinator.send_list(self.coordinator.sign(&list)).await;
         eventually("the list", || async { running.agent.report().await.held.list_version == 1 }).await;
+        let unmeasured = running.agent.policy().unmeasured_categories();
+        let wanted: Vec<String> = unmeasured.iter().map(ToString::to_string).collect();
+        eventually("a hello that says so", || async { self.last_unmeasured() == wanted }).await;
         running
     }
+}
+
+#[tokio::test]
+async fn a_hello_says_which_categories_of_the_list_are_not_measured_and_not_why() {
+    let scene = Scene::new().await;
+    let running = scene.run("").await;
+    assert_eq!(scene.last_unmeasured(), ["REL"], "nobody agreed to it");
+    running.stop().await;
+    let running = scene.run("refuse_categories = [\"REL\", \"PORN\"]").await;
+    assert_eq!(scene.last_unmeasured(), ["REL"], "nothing is said of what the list does not have");
+    running.stop().await;
+    let running = scene.run("allow_categories = [\"REL\"]").await;
+    assert_eq!(scene.last_unmeasured(), Vec::<String>::new());
+    running.stop().await;
 }
 
 #[tokio::test]

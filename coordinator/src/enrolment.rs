@@ -9,7 +9,7 @@ use crate::coordinator::Coordinator;
 use crate::store::{AgentRecord, Budget, InviteRecord, Redeemed, TokenHash};
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
-use faultline_model::{AgentId, Asn, CheckKind, CountryCode};
+use faultline_model::{AgentId, Asn, Category, CheckKind, CountryCode};
 use faultline_proto::agent as wire;
 use faultline_proto::operator;
 use faultline_runtime::tls::{PeerIdentity, PeerRole};
@@ -21,6 +21,8 @@ const DEFAULT_VALIDITY: Duration = Duration::from_secs(14 * 86_400);
 const MAX_VALIDITY_S: u32 = 365 * 86_400;
 const MAX_TEXT: usize = 64;
 const MAX_KINDS: usize = 32;
+/// Twice as many as Citizen Lab has.
+const MAX_CATEGORIES: usize = 64;
 
 /// Makes invites and returns their tokens, of which only hashes are kept.
 pub(crate) async fn invite(
@@ -111,6 +113,17 @@ fn sign(coordinator: &Coordinator, request: &[u8], agent: &AgentId) -> Result<Ve
     let signed = coordinator.authority.sign_request(request, &peer);
     let certificate = signed.map_err(|e| ApiError::Invalid(format!("certificate_request: {e}")))?;
     Ok(certificate.to_vec())
+}
+
+/// Reads codes of categories.
+pub(crate) fn categories(codes: &[String]) -> Result<Vec<Category>, ApiError> {
+    if codes.len() > MAX_CATEGORIES {
+        return Err(ApiError::Invalid(format!(
+            "unmeasured_categories has {} entries; at most {MAX_CATEGORIES} are taken",
+            codes.len()
+        )));
+    }
+    codes.iter().map(|code| Category::new(code).map_err(ApiError::Invalid)).collect()
 }
 
 /// Reads the names of checks; those of newer agents that this coordinator does not know are left out.

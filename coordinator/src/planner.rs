@@ -60,6 +60,7 @@ pub(crate) fn costs(coordinator: &Coordinator, list: &TaskList) -> Vec<AgentCost
             group: Group::Unknown("XX".parse().expect("two capital letters")),
             budget: Budget::Standard,
             kinds: vec![CheckKind::Web, CheckKind::Quic, CheckKind::Throughput],
+            unmeasured: vec![],
         }));
     }
     let mut costs: Vec<AgentCost> =

@@ -12,7 +12,7 @@ use faultline_model::{
 };
 use faultline_proto::operator as wire;
 use faultline_proto::operator::note_body::Body;
-use faultline_runtime::{OperatorKey, now};
+use faultline_runtime::{OperatorKey, create_private_dir, now};
 use kit::{Server, list, measurement};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -93,7 +93,7 @@ async fn live_through(data: &Path) -> anyhow::Result<Incident> {
     let rows = rows(begin);
     let incidents = run(&topology(), rows.clone())?.incidents;
     let [block] = incidents.as_slice() else { anyhow::bail!("one incident: {incidents:?}") };
-    std::fs::create_dir_all(data)?;
+    create_private_dir(data)?;
     let (store, _end) = SqliteStore::open(&data.join("faultline.sqlite"))?;
     store.keep_incidents(incidents.clone()).await?;
     let mut classes: Vec<Class> = rows.iter().map(|row| row.failure).collect();
@@ -162,7 +162,7 @@ fn claim(block: &Incident) -> wire::AddNoteRequest {
 async fn readers_get_every_answer_and_operators_what_is_held_back() -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
     let (server, block) = start(dir.path()).await?;
-    assert_eq!(block.verdict, Verdict::CategoryBlock, "{block:?}");
+    assert_eq!(block.verdict, Verdict::NationalBlock, "{block:?}");
     let mut operator = server.operator().await?.client;
     let note = operator
         .add_note(event(&block, Duration::from_secs(1_500)))
@@ -251,6 +251,6 @@ async fn notes_are_kept_once_belong_to_an_incident_and_need_a_source() -> anyhow
     operator.add_note(wire::AddNoteRequest { country: String::new(), body }).await?;
     let said = server.json(&format!("/api/v1/incidents/{}/explain", block.id)).await?;
     assert_eq!(said["cause"]["cause"], "GOVERNMENT_DIRECTED", "{}", said["cause"]);
-    assert_eq!(said["incident"]["verdict"], "category_block", "no note changes a verdict");
+    assert_eq!(said["incident"]["verdict"], "national_block", "no note changes a verdict");
     Ok(())
 }

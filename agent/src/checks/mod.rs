@@ -19,7 +19,7 @@ mod web;
 mod wireguard;
 
 use crate::net::Net;
-use faultline_model::{CheckKind, Depth, Observation, ResolverSpec, Target};
+use faultline_model::{CheckKind, Depth, LineProbes, Observation, ResolverSpec, Target};
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -48,17 +48,19 @@ pub struct Job {
     pub resolver: Option<ResolverSpec>,
     /// What a download is compared with, by the signed list; other checks pass it over.
     pub control: Option<Target>,
-    /// What a diagnosis may use, by the signed list; other checks pass it over.
+    /// What a diagnosis or a selfcheck may use, by the signed list; other checks pass it over.
     pub diagnosis: Diagnosis,
 }
 
-/// What the signed list gives a diagnosis to compare with.
+/// What the signed list gives a diagnosis, or a selfcheck, to compare with.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Diagnosis {
     /// An unrelated site that nobody blocks.
     pub innocent: Option<Target>,
     /// The list also has the target's `quic`.
     pub allows_quic: bool,
+    /// What a selfcheck may look at beside its canary.
+    pub line: LineProbes,
 }
 
 /// What a check brought home.

@@ -9,10 +9,12 @@ use http::HeaderName;
 use http::header::{LOCATION, SERVER};
 use url::Url;
 
-/// What is read of a body. It is the same for each depth, so that hashes of cut pages can be compared, and below the 8 KB
-/// that are read at once with a head of ordinary size: with one byte more, a server that sends long TLS records makes a
-/// page twice as dear.
+/// What is read of a body. In the clear it is the same for each depth, so that hashes of cut pages can be compared; and it
+/// is below the 8 KB that are read at once with a head of ordinary size: with one byte more, a server that sends long TLS
+/// records makes a page twice as dear.
 const BODY_BYTES: usize = 6 * 1024;
+/// What a light check reads of a body over TLS, where nobody compares bodies: the title stands at the beginning.
+const LIGHT_BYTES: usize = 3 * 1024;
 const MAX_TITLE_CHARS: usize = 200;
 const MAX_TITLE_BYTES: usize = 800;
 const MAX_SERVER_CHARS: usize = 100;
@@ -21,10 +23,8 @@ pub(super) const MAX_LOCATION_CHARS: usize = 512;
 pub(super) const MAX_LOCATION_BYTES: usize = 2048;
 
 /// Returns how much of a page is read.
-pub(super) const fn body_limit(depth: Depth) -> usize {
-    match depth {
-        Depth::Light | Depth::Full => BODY_BYTES,
-    }
+pub(super) fn body_limit(depth: Depth, url: &Url) -> usize {
+    if depth == Depth::Light && url.scheme() == "https" { LIGHT_BYTES } else { BODY_BYTES }
 }
 
 /// Reads a reply's facts.

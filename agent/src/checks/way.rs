@@ -66,12 +66,13 @@ impl<'a> Path<'a> {
     ) -> Vec<IpAddr> {
         let begun = self.begin(place, Layer::Dns, None);
         begun.see(Fact::Dns(DnsAnswer { hostname: host.to_owned(), ..DnsAnswer::default() }));
-        let Heard { fact, mut failure } = dns::resolve_system(self.session, host).await;
+        let Heard { mut fact, mut failure } = dns::resolve_system(self.session, host).await;
         let permitted = |address: &&IpAddr| self.session.permits(SocketAddr::new(**address, port), purpose);
         let mut usable: Vec<IpAddr> = fact.addresses.iter().filter(permitted).copied().collect();
         usable.sort_by_key(IpAddr::is_ipv6);
         if usable.is_empty() && failure.is_none() {
             failure = Some(Failure::DnsBogon);
+            fact.is_within_line = self.session.are_within_line(&fact.addresses);
         }
         begun.end(failure, Fact::Dns(fact));
         usable

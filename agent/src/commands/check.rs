@@ -5,7 +5,7 @@ use super::{Check, Failed, usage};
 use crate::checks::{self, Diagnosis, Job};
 use crate::net::Net;
 use anyhow::Context;
-use faultline_model::{CheckKind, Depth, Measurement, MeasurementId, ResolverSpec, Target, Why};
+use faultline_model::{CheckKind, Depth, LineProbes, Measurement, MeasurementId, ResolverSpec, Target, Why};
 use faultline_runtime::{LogFormat, init_telemetry, now, random_bytes};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -31,7 +31,8 @@ pub(super) async fn execute(arguments: &Check) -> Result<(), Failed> {
     let check = known.get(&kind).with_context(|| format!("the check {kind} is not built in"))?;
     let depth = if arguments.full { Depth::Full } else { Depth::Light };
     let (started_at, clock) = (now(), Instant::now());
-    let diagnosis = Diagnosis { innocent: control.clone(), allows_quic: target.is_https() };
+    let (innocent, allows_quic) = (control.clone(), target.is_https());
+    let diagnosis = Diagnosis { innocent, allows_quic, line: LineProbes::default() };
     let job = Job { target: target.clone(), depth, resolver: Some(resolver), control, diagnosis };
     let outcome = check.run(job).await?;
     let measurement = Measurement {

@@ -28,6 +28,8 @@ pub(super) async fn execute(home: &Path, arguments: &Join) -> Result<(), Failed>
     }
     let consent_version = if invite.control { String::new() } else { consent(arguments.accept_consent)? };
     let home = Home::create(home)?;
+    // An invite is good for one agent; it must not be spent on one whose key cannot be kept.
+    home.prove_writable()?;
     let enrolment = Enrolment {
         check_kinds: vec![CheckKind::Web.to_string()],
         budget: arguments.budget.class(),

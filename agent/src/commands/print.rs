@@ -2,7 +2,8 @@
 
 use super::print_path::print_path;
 use faultline_model::{
-    DownloadEnd, Engine, Fact, Layer, LineFact, Measurement, Observation, TunnelFact, TunnelStage, Variant,
+    DownloadEnd, Engine, Fact, Layer, LineFact, LineFilter, Measurement, Observation, SeenResolver,
+    TunnelFact, TunnelStage, Variant,
 };
 use owo_colors::OwoColorize;
 use std::io::Write;
@@ -153,5 +154,10 @@ fn line_seen(line: &LineFact) -> String {
     let vpn = if line.is_vpn { "behind a VPN" } else { "" };
     let metered = if line.is_metered { "phone or modem" } else { "" };
     let clock = line.clock_offset_ms.map(|offset| format!("clock {offset} ms ahead")).unwrap_or_default();
-    join(&[state, vpn, metered, &format!("IPv6 {}", line.ipv6.as_str()), &clock])
+    let filter = if line.filter == LineFilter::Present { "a filter that somebody ordered" } else { "" };
+    let resolver = match &line.resolver {
+        SeenResolver::In { network, .. } => format!("its resolver seen in {network}"),
+        SeenResolver::Masked | SeenResolver::Untold => String::new(),
+    };
+    join(&[state, vpn, metered, filter, &resolver, &format!("IPv6 {}", line.ipv6.as_str()), &clock])
 }

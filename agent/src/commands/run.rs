@@ -4,6 +4,7 @@ use super::Failed;
 use crate::agent::{Agent, Setup, start};
 use crate::checks;
 use crate::net::{Net, Roots};
+use crate::runner::raise_file_limit;
 use crate::state::{Home, LockError, RunLock};
 use faultline_runtime::{LogFormat, Supervisor, init_telemetry};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) async fn execute(home: &Path, roots: &Roots) -> Result<(), Failed> {
     init_telemetry("info", LogFormat::Text);
+    raise_file_limit();
     let home = Home::open(home)?;
     let _lock = lock(&home).await?;
     home.ask_to_stop(false)?;

@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, BufWriter};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
@@ -25,6 +25,9 @@ pub(super) const MAX_HEADER_BYTES: usize = 16 * 1024;
 const MAX_HEADERS: usize = 100;
 /// HTTP/2 knows no smaller window for a connection.
 const CONNECTION_WINDOW: u32 = 65_535;
+
+/// What is gathered before it is written: about what a greeting and a request take.
+const GREETING_BYTES: usize = 1024;
 
 /// What ordinary browsers say, so that nothing marks the volunteer's request.
 pub(super) const BROWSER: &str =
@@ -53,7 +56,8 @@ impl Ask {
         headers.insert(ACCEPT, HeaderValue::from_static(BROWSER_ACCEPT));
         headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_static("en-US,en;q=0.9"));
         headers.insert(HeaderName::from_static("upgrade-insecure-requests"), HeaderValue::from_static("1"));
-        let window = u32::try_from(body_limit).unwrap_or(CONNECTION_WINDOW).min(CONNECTION_WINDOW);
+        // One byte more tells that there is more.
+        let window = u32::try_from(body_limit + 1).unwrap_or(CONNECTION_WINDOW).min(CONNECTION_WINDOW);
         let request = request(Method::GET, url, headers, Bytes::new());
         Self { request, body_limit, is_download: false, window }
     }
@@ -241,7 +245,8 @@ where
         .initial_stream_window_size(ask.window)
         .initial_connection_window_size(ask.window.max(CONNECTION_WINDOW))
         .max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX))
-        .handshake(TokioIo::new(stream))
+        // The greeting, the settings and the request leave as one record in one segment, as a browser's do.
+        .handshake(TokioIo::new(BufWriter::with_capacity(GREETING_BYTES, stream)))
         .await?;
     let talk = async {
         let response = sender.send_request(ask.request).await?;

@@ -29,6 +29,15 @@ pub struct LocalNetworks {
     own: Vec<IpAddr>,
 }
 
+/// Returns the mask of a block that is large enough for a house of many subnets. Homes have 192.168.0.0/16, each a piece.
+fn house(address: Ipv4Addr) -> Option<u32> {
+    match address.octets() {
+        [10, ..] => Some(u32::MAX << 24),
+        [172, 16..=31, ..] => Some(u32::MAX << 20),
+        _ => None,
+    }
+}
+
 impl std::fmt::Debug for LocalNetworks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("LocalNetworks([scrubbed])")
@@ -70,6 +79,21 @@ impl LocalNetworks {
         match address {
             IpAddr::V4(v4) => self.v4.iter().any(|(net, _)| (v4.to_bits() ^ net) >> (32 - NEAR_V4) == 0),
             IpAddr::V6(v6) => self.v6.iter().any(|(net, _)| (v6.to_bits() ^ net) >> (128 - NEAR_V6) == 0),
+        }
+    }
+
+    /// Says whether a private address is of the private network in which the machine, or a resolver of its own, stands: of the
+    /// same block where blocks are large and belong to one house, else of the same subnet.
+    #[must_use]
+    pub fn is_of_house(&self, address: IpAddr, resolvers: &[IpAddr]) -> bool {
+        let mut inside = self.own.iter().chain(resolvers);
+        match address {
+            IpAddr::V4(v4) => match house(v4) {
+                Some(mask) => inside
+                    .any(|own| matches!(own, IpAddr::V4(own) if own.to_bits() & mask == v4.to_bits() & mask)),
+                None => v4.is_private() && self.contains(address),
+            },
+            IpAddr::V6(v6) => v6.is_unique_local() && inside.any(|own| are_near(*own, address)),
         }
     }
 
@@ -141,6 +165,20 @@ mod tests {
         let tunnel = "Iface\nwg0\t00000000\t00000000\t0001\t0\t0\t0\t00000080\n";
         let networks = LocalNetworks::parse(tunnel, "", "", "");
         assert!(!networks.contains("8.8.8.8".parse().expect("an address")));
+    }
+
+    #[test]
+    fn a_campus_is_one_house_and_a_home_is_its_subnet() {
+        let route = "x\neth0\t0001A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\n";
+        let own = "|-- 10.130.4.7\n/32 host LOCAL\n|-- 192.168.1.7\n/32 host LOCAL\n";
+        let networks = LocalNetworks::parse(route, own, "", "");
+        let is_of_house = |text: &str| networks.is_of_house(text.parse().expect("an address"), &[]);
+        assert!(is_of_house("10.99.0.24") && is_of_house("192.168.1.9"));
+        for other in ["192.168.7.222", "172.16.0.1", "8.8.8.8", "100.64.0.1", "fd00::1"] {
+            assert!(!is_of_house(other), "{other}");
+        }
+        let resolver = ["172.20.0.53".parse().expect("an address")];
+        assert!(networks.is_of_house("172.16.0.1".parse().expect("an address"), &resolver));
     }
 
     #[test]

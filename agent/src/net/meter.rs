@@ -2,7 +2,7 @@
 
 use super::failure_of_io;
 use faultline_model::Failure;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -113,6 +113,15 @@ impl<S> Metered<S> {
     }
 }
 
+impl<S> Metered<S> {
+    fn count(&self, written: &io::Result<usize>) {
+        match written {
+            Ok(bytes) => self.meter.add(*bytes),
+            Err(error) => self.ending.note(failure_of_io(error)),
+        }
+    }
+}
+
 /// Returns where to cut bytes: in the middle of a name, else in their own middle.
 fn cut_at(bytes: &[u8], name: &[u8]) -> usize {
     let found = bytes.windows(name.len().max(1)).position(|window| window == name);
@@ -152,11 +161,27 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
         let written = ready!(Pin::new(&mut self.inner).poll_write(cx, &buf[..first]));
         // The connection sends small segments at once, so that the next write is the second segment.
         self.cut = None;
-        match &written {
-            Ok(bytes) => self.meter.add(*bytes),
-            Err(error) => self.ending.note(failure_of_io(error)),
-        }
+        self.count(&written);
         Poll::Ready(written)
+    }
+
+    // Several records of a handshake leave as one segment, as a browser's do.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.cut.is_some() {
+            let first = bufs.iter().find(|buf| !buf.is_empty());
+            return self.poll_write(cx, first.map_or(&[], |buf| &**buf));
+        }
+        let written = ready!(Pin::new(&mut self.inner).poll_write_vectored(cx, bufs));
+        self.count(&written);
+        Poll::Ready(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

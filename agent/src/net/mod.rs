@@ -35,10 +35,10 @@ pub use timeline::Timeline;
 
 use crate::scrub::{Own, Scrubber};
 use dns::SystemResolvers;
-use faultline_model::Failure;
+use faultline_model::{Failure, SeenResolver, WideNetwork};
 use rustls_pki_types::CertificateDer;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tls::{TlsSetupError, Trust};
@@ -188,6 +188,30 @@ impl Session {
     #[must_use]
     pub fn scrubber(&self) -> Arc<Scrubber> {
         self.net.own.scrubber()
+    }
+
+    /// Says of the address at which the outside sees a resolver what may be said: the network that it stands in, or nothing
+    /// where it may be the volunteer's own.
+    #[must_use]
+    pub fn seen_resolver(&self, address: IpAddr) -> SeenResolver {
+        let scrubber = self.scrubber();
+        if !is_public(address) {
+            return SeenResolver::Untold;
+        }
+        let local = self.policy.local();
+        let is_own = scrubber.is_own(address) || scrubber.is_beside(address);
+        if is_own || local.contains(address) || local.is_near(address) {
+            return SeenResolver::Masked;
+        }
+        SeenResolver::In { network: WideNetwork::of(address), asn: None }
+    }
+
+    /// Says whether addresses are all of the private network in which this line or its resolver stands.
+    #[must_use]
+    pub fn are_within_line(&self, addresses: &[IpAddr]) -> bool {
+        let resolvers: Vec<IpAddr> = self.net.resolvers.list().iter().map(SocketAddr::ip).collect();
+        let is_within = |address: &IpAddr| self.policy.local().is_of_house(*address, &resolvers);
+        !addresses.is_empty() && addresses.iter().all(is_within)
     }
 
     /// Returns about how many bytes went over the wire so far.

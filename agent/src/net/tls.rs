@@ -8,7 +8,8 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs as provider;
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme, client::Resumption,
+    CipherSuite, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::Resumption,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -54,8 +55,10 @@ impl Trust {
                 }
             }
         }
-        // The provider offers X25519MLKEM768 first, as browsers do.
-        let crypto = Arc::new(provider::default_provider());
+        // The provider offers X25519MLKEM768 first, as browsers do; AES-128 first, as they do too, is ours to say.
+        let mut crypto = provider::default_provider();
+        crypto.cipher_suites.sort_by_key(|suite| browsers_rank(suite.suite()));
+        let crypto = Arc::new(crypto);
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&crypto))
             .build()
             .map_err(TlsSetupError::Verifier)?;
@@ -78,6 +81,21 @@ impl Trust {
         config.dangerous().set_certificate_verifier(Arc::new(recorder));
         (config, seen)
     }
+}
+
+/// Returns at which place browsers offer a cipher suite: TLS 1.3 before 1.2, AES-128 before AES-256 before ChaCha20.
+fn browsers_rank(suite: CipherSuite) -> usize {
+    let order = [
+        CipherSuite::TLS13_AES_128_GCM_SHA256,
+        CipherSuite::TLS13_AES_256_GCM_SHA384,
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256,
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+        CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+        CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    ];
+    order.iter().position(|known| *known == suite).unwrap_or(order.len())
 }
 
 /// Shakes hands as a browser does. The fact holds what was seen until the handshake ended, well or not.
@@ -133,6 +151,16 @@ pub(super) fn recorded(fact: &mut TlsFact, seen: &SharedSeen, connection: Option
     }
 }
 
+/// Reads the issuer's and the subject's name from a certificate's bytes; both are empty if they are no certificate.
+#[must_use]
+pub fn names_in(certificate: &[u8]) -> (String, String) {
+    let bounded = |name: &X509Name<'_>| name.to_string().chars().take(MAX_ISSUER_CHARS).collect();
+    match X509Certificate::from_der(certificate) {
+        Ok((_, parsed)) => (bounded(parsed.issuer()), bounded(parsed.subject())),
+        Err(_) => (String::new(), String::new()),
+    }
+}
+
 /// What was seen of a certificate, and why it was not believed.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
@@ -179,11 +207,7 @@ impl ServerCertVerifier for Recorder {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let sha256 = HEXLOWER.encode(digest::digest(&digest::SHA256, end_entity).as_ref());
-        let bounded = |name: &X509Name<'_>| name.to_string().chars().take(MAX_ISSUER_CHARS).collect();
-        let (issuer, subject) = match X509Certificate::from_der(end_entity) {
-            Ok((_, parsed)) => (bounded(parsed.issuer()), bounded(parsed.subject())),
-            Err(_) => (String::new(), String::new()),
-        };
+        let (issuer, subject) = names_in(end_entity);
         let verified =
             self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         let failure = verified.as_ref().err().map(failure_of_tls);

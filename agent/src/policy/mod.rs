@@ -13,7 +13,8 @@ pub use terms::{Terms, TermsError};
 
 use crate::checks::Diagnosis;
 use faultline_model::{
-    CheckKind, CountryCode, Depth, OptIn, OwnHosts, ResolverSpec, RiskTier, Target, Task, TaskList, Timestamp,
+    Category, CheckKind, CountryCode, Depth, OptIn, OwnHosts, ResolverSpec, RiskTier, Target, TargetSpec,
+    Task, TaskList, Timestamp,
 };
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
@@ -242,6 +243,22 @@ impl Policy {
         // Nobody else asks for a selfcheck.
         let permits = |kind: &&CheckKind| **kind != CheckKind::Selfcheck && self.has_opted_in(**kind);
         self.kinds.iter().filter(permits).copied().collect()
+    }
+
+    /// Returns the categories of the held list of which nothing is measured here, whatever the reason is: what planning has
+    /// to know, and no more. Whether somebody refused a category or never agreed to it stays here, and so does a refused
+    /// host that shares its category with others.
+    #[must_use]
+    pub fn unmeasured_categories(&self) -> BTreeSet<Category> {
+        let Some(list) = self.list.as_ref().filter(|_| !self.is_control) else { return BTreeSet::new() };
+        let is_measured = |spec: &&TargetSpec| {
+            let mut checks = spec.checks.iter();
+            checks.any(|check| self.terms.refuses((*check, spec), &list.name, self.risk()).is_ok())
+        };
+        let all: BTreeSet<&Category> = list.targets.iter().map(|spec| &spec.category).collect();
+        let measured: BTreeSet<&Category> =
+            list.targets.iter().filter(is_measured).map(|spec| &spec.category).collect();
+        all.difference(&measured).map(|category| (*category).clone()).collect()
     }
 
     /// Says whether this is a moment and a line on which the volunteer wants to be measured at all.
@@ -473,6 +490,7 @@ impl Allowed {
         let diagnosis = Diagnosis {
             innocent: list.innocent(target).cloned(),
             allows_quic: list.allows(CheckKind::Quic, target),
+            line: list.line.clone(),
         };
         Self { list_version: list.version, resolver, control, diagnosis }
     }

@@ -35,6 +35,7 @@ fn list(names: &[String]) -> TaskList {
         landmarks: vec![],
         throughput_control: None,
         risk: BTreeMap::new(),
+        line: faultline_model::LineProbes::default(),
     }
 }
 

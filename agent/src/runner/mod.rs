@@ -1,7 +1,10 @@
 //! Runs what is due: routine work by the timetable, and confirmations beside it, each in its own lane, so that a
 //! confirmation never waits for routine work.
 
+mod lanes;
 mod selfcheck;
+
+pub use lanes::{MOST_AT_ONCE, raise_file_limit};
 
 use crate::agent::Agent;
 use crate::checks::{Check, Checks, Job, NotRun, Outcome};
@@ -16,6 +19,7 @@ use faultline_model::{
 use faultline_proto::convert::measurement_to_wire;
 use faultline_runtime::{now, random_bytes};
 use futures_util::FutureExt;
+use lanes::Lanes;
 use prost::Message;
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -26,12 +30,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Checks of one lane at a time, where the machine allows as many files.
-const LANE: usize = 8;
-/// Files that the agent itself needs: spool, status, the coordinator, the runtime.
-const OWN_FILES: usize = 24;
-/// Files that one check may have open at a time.
-const FILES_OF_A_CHECK: usize = 8;
 /// Confirmations that wait for their lane; more are refused.
 const MAX_WAITING: usize = 64;
 /// How often the markers of `pause` and `leave` are looked for.
@@ -93,7 +91,7 @@ struct Runner {
     waiting: VecDeque<(Task, Instant)>,
     routine: JoinSet<()>,
     confirmations: JoinSet<()>,
-    lane: usize,
+    lanes: Lanes,
 }
 
 impl Runner {
@@ -105,7 +103,7 @@ impl Runner {
             waiting: VecDeque::new(),
             routine: JoinSet::new(),
             confirmations: JoinSet::new(),
-            lane: lane(&std::fs::read_to_string("/proc/self/limits").unwrap_or_default()),
+            lanes: Lanes::of_this_process(),
         }
     }
 
@@ -142,7 +140,10 @@ impl Runner {
         let is_due = last.as_ref().is_none_or(|looked| looked.is_older_than(interval));
         drop(last);
         let Some(selfcheck) = self.checks.get(&CheckKind::Selfcheck).filter(|_| is_due) else { return };
-        if self.timetable.is_empty() || self.agent.status.is_paused() || self.routine.len() >= self.lane {
+        if self.timetable.is_empty()
+            || self.agent.status.is_paused()
+            || self.routine.len() >= self.lanes.routine
+        {
             return;
         }
         let (agent, selfcheck) = (Arc::clone(&self.agent), Arc::clone(selfcheck));
@@ -152,12 +153,12 @@ impl Runner {
     }
 
     fn pause_until_next(&self) -> Duration {
-        let next = self.timetable.next_due().filter(|_| self.routine.len() < self.lane);
+        let next = self.timetable.next_due().filter(|_| self.routine.len() < self.lanes.routine);
         next.map_or(TICK, |due| due.since(now()).clamp(Duration::from_millis(5), TICK))
     }
 
     fn start_confirmations(&mut self) {
-        while self.confirmations.len() < self.lane {
+        while self.confirmations.len() < self.lanes.confirmations {
             let Some((task, until)) = self.waiting.pop_front() else { return };
             if self.agent.status.is_paused() {
                 self.agent.status.refused(Refusal::Paused);
@@ -186,7 +187,7 @@ impl Runner {
         if self.agent.status.is_paused() {
             return;
         }
-        while self.routine.len() < self.lane {
+        while self.routine.len() < self.lanes.routine {
             let moment = now();
             let Some(entry) = self.timetable.pop_due(moment) else { return };
             let Entry { check: kind, target, depth, .. } = entry.clone();
@@ -220,15 +221,6 @@ impl Runner {
         tracing::debug!(reason = refusal.reason(), "refused a task");
         self.agent.status.refused(refusal);
     }
-}
-
-/// Returns how many checks of a lane run at a time under the kernel's limits for this process, so that a small machine
-/// measures slower instead of failing at its own sockets.
-fn lane(limits: &str) -> usize {
-    let line = limits.lines().find(|line| line.starts_with("Max open files"));
-    let files =
-        line.and_then(|line| line.split_whitespace().nth(3)).and_then(|soft| soft.parse::<usize>().ok());
-    files.map_or(LANE, |files| (files.saturating_sub(OWN_FILES) / (2 * FILES_OF_A_CHECK)).clamp(1, LANE))
 }
 
 /// One permitted run.
@@ -266,7 +258,9 @@ async fn work(agent: Arc<Agent>, check: Arc<dyn Check>, order: Assignment) {
         ended = Err(NotRun::Portal);
     }
     match ended {
-        Ok(outcome) => {
+        Ok(mut outcome) => {
+            // Who reads the measurement knows nothing else of the line that it was taken on.
+            outcome.observations.extend(agent.line.filtered().await.map(selfcheck::as_step));
             let run = Run { kind, target, depth, why, token, parent, started_at, duration };
             if let Some(kept) = keep(&agent, &grant, run, outcome).await {
                 if kind == CheckKind::Web {
@@ -350,19 +344,6 @@ fn believe_clock(started_ms: i64, duration: Duration, outcome: Outcome) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn with_few_files_fewer_checks_run_at_a_time() {
-        let limits = |soft: &str| {
-            format!(
-                "Limit   Soft Limit   Hard Limit   Units\nMax open files            {soft}                 4096                 files\n"
-            )
-        };
-        for (soft, expected) in [("64", 2), ("20", 1), ("1024", LANE), ("unlimited", LANE)] {
-            assert_eq!(lane(&limits(soft)), expected, "{soft}");
-        }
-        assert_eq!(lane(""), LANE);
-    }
 
     #[test]
     fn a_measurement_over_which_the_clock_jumped_is_discarded() {

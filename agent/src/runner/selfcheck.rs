@@ -2,12 +2,12 @@
 
 use super::{Run, keep};
 use crate::agent::Agent;
-use crate::checks::{Check, Diagnosis, Job, Outcome, has_signs_of_a_portal, line_of};
+use crate::checks::{Check, Job, Outcome, has_signs_of_a_portal, line_of};
 use crate::line::Looked;
-use faultline_model::{CheckKind, Depth, LineFact, Why};
+use faultline_model::{CheckKind, Depth, Engine, Fact, Layer, LineFact, Observation, Why};
 use faultline_runtime::now;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Says whether a captive portal answered in the target's place, as far as that can be known. Only what failed or led
 /// elsewhere is asked about; what a portal says is no news of a network and is not kept.
@@ -38,6 +38,20 @@ pub(super) async fn is_portal(agent: &Arc<Agent>, selfcheck: &Arc<dyn Check>, ha
     is_portal
 }
 
+/// Makes a step beside a measurement's own of what is known of its line.
+pub(super) fn as_step(line: LineFact) -> Observation {
+    Observation {
+        layer: Layer::Tcp,
+        engine: Engine::Control,
+        hop: 0,
+        peer: None,
+        at: Duration::ZERO,
+        took: Duration::ZERO,
+        failure: None,
+        fact: Fact::Line(line),
+    }
+}
+
 async fn look(agent: &Arc<Agent>, selfcheck: &Arc<dyn Check>) -> Option<LineFact> {
     let (target, grant) = agent.policy().admit_selfcheck(now()).ok()?;
     let (started_at, clock) = (now(), Instant::now());
@@ -46,7 +60,7 @@ async fn look(agent: &Arc<Agent>, selfcheck: &Arc<dyn Check>) -> Option<LineFact
         depth: Depth::Light,
         resolver: None,
         control: None,
-        diagnosis: Diagnosis::default(),
+        diagnosis: grant.diagnosis.clone(),
     };
     let outcome = selfcheck.run(job).await.ok()?;
     let fact = line_of(&outcome).cloned();

@@ -28,8 +28,19 @@ pub(super) struct Form {
     pub(super) ignores_case: bool,
     /// How much around it goes with it.
     pub(super) width: Width,
-    /// It counts only where no digit stands before or after it.
-    is_number: bool,
+    /// What a digit before or after it means.
+    edges: Edges,
+}
+
+/// What a digit beside a form means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Edges {
+    /// Nothing.
+    Any,
+    /// It is part of another number.
+    Number,
+    /// It is part of another address, if both together make an octet; else the address was written beside something.
+    Octets,
 }
 
 impl Form {
@@ -39,11 +50,15 @@ impl Form {
         if ignores_case {
             text.make_ascii_lowercase();
         }
-        Self { text, ignores_case, width, is_number: false }
+        Self { text, ignores_case, width, edges: Edges::Any }
     }
 
     fn number(text: impl Into<Vec<u8>>) -> Self {
-        Self { is_number: true, ..Self::new(text, Width::Itself) }
+        Self { edges: Edges::Number, ..Self::new(text, Width::Itself) }
+    }
+
+    fn octets(text: impl Into<Vec<u8>>) -> Self {
+        Self { edges: Edges::Octets, ..Self::new(text, Width::Itself) }
     }
 
     /// Says whether it stands at a place.
@@ -51,9 +66,33 @@ impl Form {
         let Some(here) = bytes.get(at..at + self.text.len()) else { return false };
         let is_same =
             if self.ignores_case { here.eq_ignore_ascii_case(&self.text) } else { here == self.text };
-        let is_digit = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_digit);
-        is_same && !(self.is_number && (is_digit(at.checked_sub(1)) || is_digit(Some(at + self.text.len()))))
+        is_same && self.stands_alone(bytes, at)
     }
+
+    fn stands_alone(&self, bytes: &[u8], at: usize) -> bool {
+        let (before, after) = (&bytes[..at], &bytes[at + self.text.len()..]);
+        let is_digit = |byte: &&u8| byte.is_ascii_digit();
+        let (ahead, behind) =
+            (before.iter().rev().take_while(is_digit).count(), after.iter().take_while(is_digit).count());
+        match self.edges {
+            Edges::Any => true,
+            Edges::Number => ahead == 0 && behind == 0,
+            Edges::Octets => {
+                let first = self.text.iter().take_while(is_digit).count();
+                let last = self.text.iter().rev().take_while(is_digit).count();
+                let end = at + self.text.len();
+                let is_other = ahead > 0 && is_octet(&bytes[at - ahead..at + first])
+                    || behind > 0 && is_octet(&bytes[end - last..end + behind]);
+                !is_other
+            }
+        }
+    }
+}
+
+/// Says whether digits can be a part of an address.
+fn is_octet(digits: &[u8]) -> bool {
+    let number = digits.iter().fold(0_u32, |number, digit| (number * 10 + u32::from(digit - b'0')).min(1000));
+    digits.len() <= 3 && number <= 255
 }
 
 /// Returns all forms of an address.
@@ -72,8 +111,8 @@ fn of_v4(address: Ipv4Addr) -> Vec<Form> {
     for octets in [forward, backward] {
         let [a, b, c, d] = octets;
         for separator in SEPARATORS {
-            forms.push(Form::number(octets.map(|octet| octet.to_string()).join(separator)));
-            forms.push(Form::number(octets.map(|octet| format!("{octet:03}")).join(separator)));
+            forms.push(Form::octets(octets.map(|octet| octet.to_string()).join(separator)));
+            forms.push(Form::octets(octets.map(|octet| format!("{octet:03}")).join(separator)));
         }
         let bits = u32::from_be_bytes(octets);
         let (hex, decimal) = (HEXLOWER.encode(&octets), bits.to_string());

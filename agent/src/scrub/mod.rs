@@ -13,7 +13,8 @@ mod phone;
 
 pub use own::Own;
 
-use faultline_model::Measurement;
+use crate::net::is_public;
+use faultline_model::{Measurement, WideNetwork};
 use forms::{Form, Width};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -164,6 +165,16 @@ impl Scrubber {
             (own, other) => *own == other,
         };
         self.own.iter().any(same)
+    }
+
+    /// Says whether an address lies in a network in which one of the line's own addresses of its family lies, or whether that
+    /// cannot be told because none is known.
+    #[must_use]
+    pub fn is_beside(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let same_family = |own: &&IpAddr| own.is_ipv4() == address.is_ipv4() && is_public(**own);
+        let mut known = self.own.iter().filter(same_family).peekable();
+        known.peek().is_none() || known.any(|own| WideNetwork::of(*own) == WideNetwork::of(address))
     }
 
     fn find(&self, bytes: &[u8]) -> Vec<Range<usize>> {

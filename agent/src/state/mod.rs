@@ -290,6 +290,15 @@ impl Home {
         self.set_marker("stop", stop)
     }
 
+    /// Makes sure that the home can be written, so that nothing is begun that could not be kept.
+    ///
+    /// # Errors
+    /// Says which file cannot be written, and why.
+    pub fn prove_writable(&self) -> Result<(), StateError> {
+        self.set_marker("stop", true)?;
+        self.set_marker("stop", false)
+    }
+
     /// Keeps a value as JSON.
     ///
     /// # Errors

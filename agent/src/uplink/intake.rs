@@ -1,13 +1,14 @@
 //! The door for everything that the coordinator sends: verified, cut to the policy, kept on disk, handed on.
 
 use crate::agent::Agent;
-use crate::policy::Refusal;
+use crate::policy::{Policy, Refusal};
 use crate::runner::Order;
 use crate::schedule::accept;
-use faultline_model::TaskList;
+use faultline_model::{Category, CheckKind, TaskList};
 use faultline_proto::agent as wire;
 use faultline_proto::convert::{confirmation_from_wire, list_from_wire};
 use faultline_runtime::now;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -66,10 +67,10 @@ impl Intake {
         }
         tracing::info!(version = list.version, targets = list.targets.len(), "obeys a new signed list");
         self.note_list(&list);
-        let announced = self.agent.policy().permitted_kinds();
+        let announced = announcement(&self.agent.policy());
         self.agent.policy().set_list(list);
-        if self.agent.policy().permitted_kinds() != announced {
-            // The list's word on this country's risk changes what is permitted, and so what is announced.
+        if announcement(&self.agent.policy()) != announced {
+            // The list's categories and its word on this country's risk change what is permitted, and so what is announced.
             self.agent.terms_changed.notify_one();
         }
         self.recut().await;
@@ -141,4 +142,9 @@ impl Intake {
         tracing::debug!(reason = refusal.reason(), "refuses a confirmation");
         self.agent.status.refused(refusal);
     }
+}
+
+/// What a hello says of the terms.
+fn announcement(policy: &Policy) -> (BTreeSet<CheckKind>, BTreeSet<Category>) {
+    (policy.permitted_kinds(), policy.unmeasured_categories())
 }

@@ -158,6 +158,7 @@ impl Stream<'_> {
         let agent = self.intake.agent();
         let list_version = agent.policy().list().map_or(0, |list| list.version);
         let kinds = agent.policy().permitted_kinds();
+        let unmeasured = agent.policy().unmeasured_categories();
         wire::Hello {
             list_version,
             generation: agent.status.generation(),
@@ -166,6 +167,7 @@ impl Stream<'_> {
             clock_ms: now().unix_ms(),
             budget: agent.budget().class().into(),
             paused: agent.home.is_paused(),
+            unmeasured_categories: unmeasured.iter().map(ToString::to_string).collect(),
         }
     }
 

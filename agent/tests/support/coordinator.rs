@@ -173,6 +173,7 @@ impl Coordinator {
             landmarks: vec![],
             throughput_control: None,
             risk: BTreeMap::new(),
+            line: faultline_model::LineProbes::default(),
         }
     }
 
@@ -239,7 +240,12 @@ pub struct Joined {
 
 impl Joined {
     pub async fn to(coordinator: &Coordinator) -> Self {
-        let invite = coordinator.invite(false);
+        Self::standing_as(coordinator, false).await
+    }
+
+    /// Joins as a volunteer or, with a control's budget, as an operator's own machine.
+    pub async fn standing_as(coordinator: &Coordinator, control: bool) -> Self {
+        let invite = coordinator.invite(control);
         let dir = tempfile::tempdir().expect("a directory");
         let home = Home::create(&dir.path().join("home")).expect("a home");
         let enrolment = Enrolment {
@@ -254,7 +260,7 @@ impl Joined {
             addresses: invite.addresses,
             operators: invite.operators,
             country: invite.country,
-            control: false,
+            control,
             budget: BudgetChoice::Standard,
             consent_version: "test".into(),
             joined_at: now(),
@@ -269,9 +275,23 @@ impl Joined {
     }
 
     pub fn run_with_journal(&self, checks: Checks, journal: Option<std::path::PathBuf>) -> Running {
+        self.run_as(checks, journal, |agent| agent)
+    }
+
+    /// Runs the agent with an eye on where this machine's traffic leaves, as the program does.
+    pub fn run_watching(&self, checks: Checks) -> Running {
+        self.run_as(checks, None, Agent::watching_line)
+    }
+
+    fn run_as(
+        &self,
+        checks: Checks,
+        journal: Option<std::path::PathBuf>,
+        make: impl FnOnce(Agent) -> Agent,
+    ) -> Running {
         let (record, identity) = self.home.agent().expect("a record");
         let agent = Agent::open(self.home.clone(), record, &checks).expect("opened");
-        let agent = Arc::new(agent.knowing(Arc::clone(&self.own)));
+        let agent = Arc::new(make(agent.knowing(Arc::clone(&self.own))));
         let mut supervisor = Supervisor::new();
         let stop = supervisor.stop_token();
         start(&agent, checks, Setup { identity, journal }, &mut supervisor).expect("started");

@@ -1,6 +1,6 @@
 //! What pushing a list would change.
 
-use faultline_model::{TargetSpec, TaskList};
+use faultline_model::{Target, TargetSpec, TaskList};
 use owo_colors::OwoColorize;
 use serde::Serialize;
 use std::fmt::Write;
@@ -132,6 +132,15 @@ fn settings(held: &TaskList, new: &TaskList) -> Vec<String> {
             list.throughput_control.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string)
         };
         lines.push(format!("throughput_control: {} -> {}", name(held), name(new)));
+    }
+    type Named = fn(&TaskList) -> Option<&Target>;
+    let probes: [(&str, Named); 2] = [
+        ("whoami", |list| list.line.whoami.as_ref()),
+        ("filter_canary", |list| list.line.filter_canary.as_ref()),
+    ];
+    for (key, named) in probes.into_iter().filter(|(_, named)| named(held) != named(new)) {
+        let name = |list| named(list).map_or("none", Target::as_str);
+        lines.push(format!("{key}: {} -> {}", name(held), name(new)));
     }
     if held.risk != new.risk {
         let tiers = |list: &TaskList| match list.risk.len() {

@@ -2,7 +2,8 @@
 
 use super::Fault;
 use faultline_model::{
-    CountryCode, Landmark, Limits, ResolverSpec, RiskTier, ServiceId, Target, TargetSpec, TaskList, Timestamp,
+    CountryCode, Landmark, Limits, LineProbes, ResolverSpec, RiskTier, ServiceId, Target, TargetSpec,
+    TaskList, Timestamp,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub(crate) struct Settings {
     pub throughput_control: Option<Target>,
     /// How dangerous measuring is, by country.
     pub risk: BTreeMap<CountryCode, RiskTier>,
+    /// What a selfcheck may look at beside the canaries.
+    pub line: LineProbes,
 }
 
 impl Settings {
@@ -39,6 +42,7 @@ impl Settings {
             landmarks: Vec::new(),
             throughput_control: None,
             risk: BTreeMap::new(),
+            line: LineProbes::default(),
         }
     }
 }
@@ -131,6 +135,7 @@ impl Draft {
             landmarks: settings.landmarks,
             throughput_control: settings.throughput_control,
             risk: settings.risk,
+            line: settings.line,
         }
     }
 }

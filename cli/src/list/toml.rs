@@ -3,8 +3,8 @@
 use super::draft::{Draft, Entry, Settings};
 use super::{Fault, line_of};
 use faultline_model::{
-    Asn, Category, CheckKind, CountryCode, Landmark, Limits, ResolverSpec, RiskTier, Role, ServiceId, Target,
-    TargetSpec,
+    Asn, Category, CheckKind, CountryCode, Landmark, Limits, LineProbes, ResolverSpec, RiskTier, Role,
+    ServiceId, Target, TargetSpec,
 };
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -27,6 +27,10 @@ struct File {
     confirmations_per_target: Option<Spanned<u32>>,
     #[serde(default)]
     throughput_control: Option<Spanned<String>>,
+    #[serde(default)]
+    whoami: Option<Spanned<String>>,
+    #[serde(default)]
+    filter_canary: Option<Spanned<String>>,
     #[serde(default)]
     risk: BTreeMap<Spanned<String>, Spanned<String>>,
     #[serde(default)]
@@ -166,16 +170,21 @@ fn read_settings(reader: &mut Reader<'_>, file: &File) -> Settings {
     let valid_days = reader.number("valid_days", file.valid_days.as_ref(), 1..91, plain.valid_days);
     let resolvers = file.resolver.iter().filter_map(|resolver| read_resolver(reader, resolver)).collect();
     let landmarks = file.landmark.iter().filter_map(|landmark| read_landmark(reader, landmark)).collect();
-    let throughput_control =
-        file.throughput_control.as_ref().and_then(|url| {
-            let target = Target::new(url.get_ref()).map_err(|e| e.to_string());
-            let target = target.and_then(|target| {
-                if target.is_https() { Ok(target) } else { Err("use an https URL".to_owned()) }
-            });
-            reader.keep(url.span(), "throughput_control", target)
-        });
+    let throughput_control = read_https(reader, "throughput_control", file.throughput_control.as_ref());
+    let line = LineProbes {
+        whoami: read_https(reader, "whoami", file.whoami.as_ref()),
+        filter_canary: read_https(reader, "filter_canary", file.filter_canary.as_ref()),
+    };
     let risk = file.risk.iter().filter_map(|(country, tier)| read_risk(reader, country, tier)).collect();
-    Settings { valid_days, limits, resolvers, landmarks, throughput_control, risk, ..plain }
+    Settings { valid_days, limits, resolvers, landmarks, throughput_control, risk, line, ..plain }
+}
+
+fn read_https(reader: &mut Reader<'_>, key: &'static str, url: Option<&Spanned<String>>) -> Option<Target> {
+    let url = url?;
+    let target = Target::new(url.get_ref()).map_err(|e| e.to_string());
+    let is_https =
+        |target: Target| if target.is_https() { Ok(target) } else { Err("use an https URL".to_owned()) };
+    reader.keep(url.span(), key, target.and_then(is_https))
 }
 
 /// Reads how dangerous measuring is in a country, in the words of its profile.

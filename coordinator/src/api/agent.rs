@@ -107,6 +107,7 @@ impl AgentStream {
         let greeting = Greeting {
             agent_version: enrolment::short_text("agent_version", hello.agent_version)?,
             kinds: enrolment::kinds(&hello.check_kinds)?,
+            unmeasured: enrolment::categories(&hello.unmeasured_categories)?,
             budget: enrolment::budget(hello.budget)?,
             paused: hello.paused,
             list_version: hello.list_version,

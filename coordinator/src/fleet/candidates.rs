@@ -4,7 +4,7 @@ use super::{Fleet, group_of};
 use crate::countries::Countries;
 use crate::planning::Group;
 use crate::store::Budget;
-use faultline_model::{AgentId, CheckKind, Timestamp};
+use faultline_model::{AgentId, Category, CheckKind, Timestamp};
 
 /// A connected agent that can be asked to confirm.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,11 +15,12 @@ pub(crate) struct Candidate {
 }
 
 impl Fleet {
-    /// Returns the connected agents that are not paused, know the check, and hold the list's version or a newer one.
+    /// Returns the connected agents that are not paused, know the check, measure the target's category, and hold the list's
+    /// version or a newer one.
     pub(crate) fn candidates(
         &self,
         countries: &Countries,
-        (check, list_version): (CheckKind, u64),
+        (check, category, list_version): (CheckKind, Option<&Category>, u64),
         now: Timestamp,
     ) -> Vec<Candidate> {
         let members = self.members();
@@ -27,6 +28,7 @@ impl Fleet {
             member.is_connected(now)
                 && !member.record.paused
                 && member.record.kinds.contains(&check)
+                && !category.is_some_and(|category| member.unmeasured.contains(category))
                 && member.list_version >= list_version
         });
         ready

@@ -13,7 +13,7 @@ pub(crate) use candidates::Candidate;
 use crate::countries::Countries;
 use crate::planning::{Entry, Group, Plan, PlanAgent, day_budget};
 use crate::store::{AgentRecord, Budget};
-use faultline_model::{AgentId, Asn, CheckKind, Task, Timestamp};
+use faultline_model::{AgentId, Asn, Category, CheckKind, Task, Timestamp};
 use faultline_proto::agent::Beat;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,6 +49,9 @@ struct Stream {
 #[derive(Debug)]
 struct Member {
     record: AgentRecord,
+    /// Categories of which it says that it measures nothing. In memory only, and only while it is there: what somebody
+    /// would not have measured is her own affair.
+    unmeasured: Vec<Category>,
     /// The network that its newest stream came from, else the one that it was enrolled from.
     network: Option<Asn>,
     stream: Option<Stream>,
@@ -63,6 +66,7 @@ struct Member {
 pub(crate) struct Greeting {
     pub(crate) agent_version: String,
     pub(crate) kinds: Vec<CheckKind>,
+    pub(crate) unmeasured: Vec<Category>,
     pub(crate) budget: Budget,
     pub(crate) paused: bool,
     pub(crate) list_version: u64,
@@ -131,6 +135,7 @@ impl Fleet {
         member.network = network.or(member.record.asn);
         member.record.agent_version = greeting.agent_version;
         member.record.kinds = greeting.kinds;
+        member.unmeasured = greeting.unmeasured;
         member.record.budget = greeting.budget;
         member.record.paused = greeting.paused;
         member.list_version = greeting.list_version;
@@ -194,6 +199,7 @@ impl Fleet {
                 group: group_of(countries, &member.record, member.network),
                 budget: member.record.budget,
                 kinds: member.record.kinds.clone(),
+                unmeasured: member.unmeasured.clone(),
             })
             .collect()
     }
@@ -228,6 +234,13 @@ impl Fleet {
         self.plans.send_modify(|count| *count = count.wrapping_add(1));
     }
 
+    /// Returns the cohorts of the agents that have one.
+    pub(crate) fn cohorts(&self) -> BTreeMap<AgentId, String> {
+        let members = self.members();
+        let named = members.values().map(|member| &member.record).filter(|record| !record.cohort.is_empty());
+        named.map(|record| (record.id.clone(), record.cohort.clone())).collect()
+    }
+
     pub(crate) fn views(&self, now: Timestamp) -> Vec<MemberView> {
         self.members().values().map(|member| member.view(now)).collect()
     }
@@ -250,6 +263,7 @@ impl Member {
         Self {
             network: record.asn,
             record,
+            unmeasured: vec![],
             stream: None,
             list_version: 0,
             clock_offset_ms: 0,

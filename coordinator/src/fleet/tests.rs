@@ -33,6 +33,7 @@ fn greeting(budget: Budget) -> Greeting {
     Greeting {
         agent_version: "0.1.0".into(),
         kinds: vec![CheckKind::Web],
+        unmeasured: vec![],
         budget,
         paused: false,
         list_version: 1,
@@ -60,7 +61,7 @@ fn open(budget: Budget) -> (Fleet, Line) {
 }
 
 fn candidates(fleet: &Fleet, now: Timestamp) -> usize {
-    fleet.candidates(&Countries::default(), (CheckKind::Web, 1), now).len()
+    fleet.candidates(&Countries::default(), (CheckKind::Web, None, 1), now).len()
 }
 
 #[test]
@@ -83,6 +84,20 @@ fn a_paused_agent_is_neither_planned_for_nor_asked() {
     assert!(!fleet.beat(&id("a"), &beat(true, 2), at(2)), "only once");
     assert_eq!(candidates(&fleet, at(2)), 0);
     assert!(fleet.plannable(&Countries::default(), at(2)).is_empty());
+}
+
+#[test]
+fn an_agent_is_not_asked_about_categories_that_it_does_not_measure() {
+    let fleet = Fleet::new(vec![record("a", Budget::Standard)]);
+    let religion = Category::new("REL").expect("valid");
+    let greeting = Greeting { unmeasured: vec![religion.clone()], ..greeting(Budget::Standard) };
+    let _line = fleet.connect(&id("a"), None, greeting, at(0)).expect("known");
+    let other = Category::new("GRP").expect("valid");
+    for (category, expected) in [(Some(&religion), 0), (Some(&other), 1), (None, 1)] {
+        let wanted = (CheckKind::Web, category, 1);
+        assert_eq!(fleet.candidates(&Countries::default(), wanted, at(1)).len(), expected);
+    }
+    assert_eq!(fleet.plannable(&Countries::default(), at(1))[0].unmeasured, [religion]);
 }
 
 #[test]

@@ -221,7 +221,9 @@ pub(super) fn hand_out(coordinator: &Coordinator, country: CountryCode, ask: &As
     if !is_landmark && !kept.list.allows(check, &ask.target) {
         return;
     }
-    let candidates = coordinator.fleet.candidates(&coordinator.countries, (check, kept.list.version), now);
+    let category = kept.list.find(&ask.target).map(|spec| &spec.category);
+    let wanted = (check, category, kept.list.version);
+    let candidates = coordinator.fleet.candidates(&coordinator.countries, wanted, now);
     let per_target = usize::try_from(kept.list.limits.confirmations_per_target).unwrap_or(0);
     let pool = Pool { ask, country, candidates: &candidates, per_target };
     // Controls look thoroughly: what they see decides. Volunteers' light check asks public resolvers by itself when a
@@ -261,7 +263,9 @@ pub(super) fn hand_out_diagnoses(
     }
     let (reason, who) = (AskReason::FollowUp, Who::Family(family));
     let ask = Ask { target: target.clone(), check, who, count: DIAGNOSES, reason, exclude: BTreeSet::new() };
-    let candidates = coordinator.fleet.candidates(&coordinator.countries, (check, kept.list.version), now);
+    let category = kept.list.find(target).map(|spec| &spec.category);
+    let wanted = (check, category, kept.list.version);
+    let candidates = coordinator.fleet.candidates(&coordinator.countries, wanted, now);
     let per_target = usize::try_from(kept.list.limits.confirmations_per_target).unwrap_or(0);
     let pool = Pool { ask: &ask, country, candidates: &candidates, per_target };
     for (agent, token) in coordinator.confirmations.choose_for_diagnosis(&pool, group, now) {

@@ -14,6 +14,9 @@ use faultline_model::{
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+/// How often every cell is described while nothing is published.
+const SHOW_EVERY: Duration = Duration::from_secs(1);
+
 #[derive(Debug, Default)]
 pub(super) struct Core {
     detectors: BTreeMap<CountryCode, Detector>,
@@ -22,6 +25,8 @@ pub(super) struct Core {
     last: Timestamp,
     /// Times in which nobody could be heard, which detectors made later learn too.
     own_outages: Vec<(Timestamp, Timestamp)>,
+    /// When every cell was described last.
+    shown: Option<Timestamp>,
 }
 
 /// What became of a page of measurements.
@@ -39,7 +44,8 @@ pub(super) struct Evaluated {
     pub(super) changed: Vec<Incident>,
     pub(super) asks: Vec<(CountryCode, Ask)>,
     pub(super) next: Option<Timestamp>,
-    pub(super) cells: BTreeMap<CountryCode, Vec<CellView>>,
+    /// Every cell, where it is time to show them again.
+    pub(super) cells: Option<BTreeMap<CountryCode, Vec<CellView>>>,
 }
 
 impl Core {
@@ -60,6 +66,10 @@ impl Core {
             for (country, detector) in &mut self.detectors {
                 detector.update_setup(setup(coordinator, *country));
             }
+        }
+        let cohorts = coordinator.fleet.cohorts();
+        for detector in self.detectors.values_mut() {
+            detector.set_cohorts(&cohorts);
         }
     }
 
@@ -156,7 +166,12 @@ impl Core {
             all.changed.extend(evaluation.changed);
             all.asks.extend(evaluation.asks.into_iter().map(|ask| (*country, ask)));
             all.next = [all.next, evaluation.next].into_iter().flatten().min();
-            all.cells.insert(*country, detector.matrix(now));
+        }
+        // Describing every cell costs more than finding what changed.
+        if !all.changed.is_empty() || self.shown.is_none_or(|shown| now.since(shown) >= SHOW_EVERY) {
+            self.shown = Some(now);
+            let cells = self.detectors.iter().map(|(country, detector)| (*country, detector.matrix(now)));
+            all.cells = Some(cells.collect());
         }
         all
     }
@@ -198,7 +213,11 @@ pub(crate) fn record_of(lists: &Lists, row: NewMeasurement, judgement: &Judgemen
 }
 
 fn setup(coordinator: &Coordinator, country: CountryCode) -> Setup {
-    setup_of(&coordinator.lists, coordinator.countries.profile(country), &coordinator.baseline)
+    let profile = coordinator.countries.profile(country);
+    Setup {
+        cohorts: coordinator.fleet.cohorts(),
+        ..setup_of(&coordinator.lists, profile, &coordinator.baseline)
+    }
 }
 
 /// Says what is known of a country before the first measurement.
@@ -218,6 +237,7 @@ pub(crate) fn setup_of(lists: &Lists, profile: CountryProfile, baseline: &Baseli
         slow_history: BTreeMap::new(),
         beat: LIVE_BEAT,
         regions: BTreeMap::new(),
+        cohorts: BTreeMap::new(),
         landmarks: list.map(|list| landmarks(list, profile.country)).unwrap_or_default(),
         profile,
     }

@@ -173,7 +173,8 @@ impl Pipeline {
         self.open.ask(&self.coordinator, now);
         self.unpublished.extend(evaluated.changed);
         self.publish().await?;
-        let view = Arc::new(View { at: now, cells: evaluated.cells });
+        let Some(cells) = evaluated.cells else { return Ok(()) };
+        let view = Arc::new(View { at: now, cells });
         self.coordinator.view.send_if_modified(|held| {
             // Readers are woken only when there is something to see.
             let is_news = held.cells != view.cells;

@@ -17,8 +17,8 @@ pub use budget::{DayBudget, beat_s, day_budget};
 
 use self::interleave::Item;
 use crate::store::Budget;
-use faultline_model::{AgentId, Asn, CheckKind, CountryCode, Depth, OwnHosts, Target, TaskList};
-use std::collections::{BTreeMap, BTreeSet};
+use faultline_model::{AgentId, Asn, Category, CheckKind, CountryCode, Depth, OwnHosts, Target, TaskList};
+use std::collections::BTreeMap;
 
 /// Whom an agent shares its cells with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +42,8 @@ pub struct PlanAgent {
     pub budget: Budget,
     /// The checks that it knows.
     pub kinds: Vec<CheckKind>,
+    /// The categories of which it measures nothing.
+    pub unmeasured: Vec<Category>,
 }
 
 /// One recurring task.
@@ -134,13 +136,15 @@ fn plan_family(
     plan: &mut Plan,
 ) {
     let base = base_period_ms(list);
-    let needed = needed_per_day(items, base);
+    let can_any = |item: &&Item<'_>| members.iter().any(|agent| can_do(agent, item));
+    let items: Vec<Item<'_>> = items.iter().filter(can_any).copied().collect();
+    let needed = needed_per_day(&items, base);
     let capacity: u64 = members.iter().map(|agent| day_budget(agent.budget).routine_checks()).sum();
     let fits = needed <= capacity && capacity > 0;
     let mut rate_per_day = 0.0;
     let (mut dearest, mut heaviest, mut is_affordable) = (0, 0, true);
     for (class, budget) in [Budget::Standard, Budget::Small].into_iter().enumerate() {
-        let turns: Vec<&PlanAgent> = members.iter().copied().filter(|agent| agent.budget == budget).collect();
+        let turns: Vec<_> = members.iter().filter(|agent| agent.budget == budget).copied().collect();
         let Some(count) = u64::try_from(turns.len()).ok().filter(|count| *count > 0) else { continue };
         let part = count * day_budget(budget).routine_checks();
         // Each class carries the part of the work that its budget is of all, so all lines are used alike.
@@ -148,10 +152,18 @@ fn plan_family(
             if fits { (base * capacity).div_ceil(part) } else { share_of_day(items.len(), 1).div_ceil(part) };
         let period = period.max(base);
         // The second class looks half-way between two looks of the first.
-        let offset = period * u64_of(index) / u64_of(of.max(1)) + u64_of(class) * period / 2;
-        let able = able(items, &turns);
-        for agent in &turns {
-            let kept = turn_entries(items, (agent, &able), period, offset);
+        let offset = |period: u64| period * u64_of(index) / u64_of(of.max(1)) + u64_of(class) * period / 2;
+        let mut period = period;
+        let mut shares = take_turns(&items, &turns, period, offset(period));
+        // Whoever measures what others do not has more to do than an equal part.
+        let most = shares.iter().map(|entries| checks_per_day(entries)).max().unwrap_or(0);
+        if most > day_budget(budget).routine_checks() && !are_alike(&turns) {
+            // Counts are rounded up for each period that an agent has, of which there are few.
+            period = (period * (most + 16)).div_ceil(day_budget(budget).routine_checks());
+            is_affordable = false;
+            shares = take_turns(&items, &turns, period, offset(period));
+        }
+        for (agent, kept) in turns.iter().zip(shares) {
             let bytes = bytes_per_day(&kept);
             dearest = dearest.max(checks_per_day(&kept));
             heaviest = heaviest.max(bytes);
@@ -170,34 +182,27 @@ fn plan_family(
     });
 }
 
-/// Who takes turns at a check: nobody waits for the turn of an agent that cannot do it, or whose volunteer did not agree.
-type Able<'a> = BTreeMap<CheckKind, Vec<&'a AgentId>>;
-
-fn able<'a>(items: &[Item<'_>], members: &[&'a PlanAgent]) -> Able<'a> {
-    let kinds: BTreeSet<CheckKind> = items.iter().map(|item| item.check).collect();
-    let of = |kind: CheckKind| members.iter().filter(move |agent| is_for(agent, kind)).map(|agent| &agent.id);
-    kinds.into_iter().map(|kind| (kind, of(kind).collect())).collect()
+/// Divides a class's work among its agents. Those who can do an item take turns at it: at place `p` of round `k` it is the
+/// turn of agent `(k + p) mod turns` of them, so consecutive looks, at one target and at neighbouring ones, come from
+/// different agents, and nobody is counted on for what she does not measure.
+fn take_turns(items: &[Item<'_>], agents: &[&PlanAgent], period: u64, offset: u64) -> Vec<Vec<Entry>> {
+    let mut shares = vec![Vec::new(); agents.len()];
+    for (place, item) in items.iter().enumerate() {
+        let able: Vec<usize> = (0..agents.len()).filter(|at| can_do(agents[*at], item)).collect();
+        let period = period_of_item(item, period);
+        let cycle = period * u64_of(able.len());
+        for (turn, at) in able.iter().enumerate() {
+            let round = (turn + able.len() - place % able.len()) % able.len();
+            let phase_ms = (u64_of(round) * period + part_of(period, item.position) + offset) % cycle;
+            let (target, depth) = (item.target.clone(), Depth::Light);
+            shares[*at].push(Entry { check: item.check, target, period_ms: cycle, phase_ms, depth });
+        }
+    }
+    shares
 }
 
-/// Entries of one agent. Among `n` that are able, at place `p` of round `k` it is the turn of number `(k + p) mod n`, so
-/// consecutive looks, at one target and at neighbouring ones, come from different agents.
-fn turn_entries(
-    items: &[Item<'_>],
-    (agent, able): (&PlanAgent, &Able<'_>),
-    period: u64,
-    offset: u64,
-) -> Vec<Entry> {
-    let entries = items.iter().enumerate().filter_map(|(place, item)| {
-        let able = able.get(&item.check)?;
-        let (turn, turns) = (able.iter().position(|id| **id == agent.id)?, able.len());
-        let period = period_of_item(item, period);
-        let cycle = period * u64_of(turns);
-        let round = (turn + turns - place % turns) % turns;
-        let phase_ms = (u64_of(round) * period + part_of(period, item.position) + offset) % cycle;
-        let target = item.target.clone();
-        Some(Entry { check: item.check, target, period_ms: cycle, phase_ms, depth: Depth::Light })
-    });
-    entries.collect()
+fn are_alike(agents: &[&PlanAgent]) -> bool {
+    agents.windows(2).all(|pair| pair[0].kinds == pair[1].kinds && pair[0].unmeasured == pair[1].unmeasured)
 }
 
 /// Every control looks at every target, and at every landmark, once in a cell period.
@@ -206,7 +211,7 @@ fn plan_controls(list: &TaskList, items: &[Item<'_>], members: &[&PlanAgent], pl
     let (mut dearest, mut heaviest) = (0, 0);
     for (index, agent) in members.iter().enumerate() {
         let offset = period * u64_of(index) / u64_of(members.len());
-        let kept = turn_entries(items, (agent, &able(items, &[agent])), period, offset);
+        let kept = take_turns(items, &[*agent], period, offset).swap_remove(0);
         dearest = dearest.max(checks_per_day(&kept));
         heaviest = heaviest.max(bytes_per_day(&kept));
         plan.entries.insert(agent.id.clone(), kept);
@@ -221,10 +226,12 @@ fn plan_controls(list: &TaskList, items: &[Item<'_>], members: &[&PlanAgent], pl
     });
 }
 
-/// Says whether an agent can do a check: it announced it, and a small budget never pays for a download.
-fn is_for(agent: &PlanAgent, check: CheckKind) -> bool {
-    let is_too_heavy = agent.budget == Budget::Small && check == CheckKind::Throughput;
-    agent.kinds.contains(&check) && !is_too_heavy
+/// Says whether an agent can do a task: it knows the check and measures the category, and a small budget never pays for a
+/// download.
+fn can_do(agent: &PlanAgent, item: &Item<'_>) -> bool {
+    let is_too_heavy = agent.budget == Budget::Small && item.check == CheckKind::Throughput;
+    let is_unmeasured = item.category.is_some_and(|category| agent.unmeasured.contains(category));
+    agent.kinds.contains(&item.check) && !is_unmeasured && !is_too_heavy
 }
 
 /// Some checks are too heavy for the period of a cell.

@@ -27,6 +27,7 @@ fn list(services: &[usize], cell_period_s: u32) -> TaskList {
         landmarks: vec![],
         throughput_control: None,
         risk: BTreeMap::new(),
+        line: faultline_model::LineProbes::default(),
     }
 }
 
@@ -35,7 +36,13 @@ fn family(number: u32) -> Group {
 }
 
 fn agent(name: &str, group: Group, budget: Budget) -> PlanAgent {
-    PlanAgent { id: AgentId::new(name).expect("valid"), group, budget, kinds: vec![CheckKind::Web] }
+    PlanAgent {
+        id: AgentId::new(name).expect("valid"),
+        group,
+        budget,
+        kinds: vec![CheckKind::Web],
+        unmeasured: vec![],
+    }
 }
 
 /// Moments at which somebody of `agents` looks at `target`, within `span_ms` from 0.
@@ -183,6 +190,44 @@ fn an_agent_is_not_given_checks_that_it_does_not_know() {
     let mut old = agent("old", family(9541), Budget::Standard);
     old.kinds.clear();
     assert_eq!(plan(&list, &[old.clone()]).entries[&old.id], vec![]);
+}
+
+#[test]
+fn an_agent_is_not_counted_on_for_categories_that_it_does_not_measure() {
+    let mut list = list(&[2, 2], 300);
+    let religion = Category::new("REL").expect("valid");
+    list.targets[3].category = religion.clone();
+    let mut agents: Vec<_> =
+        (0..3).map(|n| agent(&format!("a{n}"), family(17557), Budget::Standard)).collect();
+    agents[1].unmeasured = vec![religion];
+    let plan = plan(&list, &agents);
+    assert!(plan.costs[0].fits);
+    let (sensitive, other) = (&list.targets[3].target, &list.targets[0].target);
+    assert!(plan.entries[&agents[1].id].iter().all(|entry| entry.target != *sensitive));
+    for target in [sensitive, other] {
+        let looks = looks(&plan, &agents, target, 12 * 300_000);
+        assert_eq!(looks.len(), 12, "{target}: the others take its turns");
+        assert!(looks.windows(2).all(|pair| pair[1].0 - pair[0].0 == 300_000 && pair[0].1 != pair[1].1));
+    }
+    agents.iter_mut().for_each(|agent| agent.unmeasured = vec![list.targets[3].category.clone()]);
+    let nobody = super::plan(&list, &agents);
+    assert!(nobody.entries.values().flatten().all(|entry| entry.target != *sensitive));
+}
+
+#[test]
+fn whoever_measures_alone_what_others_do_not_keeps_its_budget() {
+    let mut list = list(&[2; 12], 300);
+    let religion = Category::new("REL").expect("valid");
+    list.targets.iter_mut().skip(2).for_each(|spec| spec.category = religion.clone());
+    let mut agents: Vec<_> =
+        (0..4).map(|n| agent(&format!("a{n}"), family(17557), Budget::Standard)).collect();
+    agents[1..].iter_mut().for_each(|agent| agent.unmeasured = vec![religion.clone()]);
+    let plan = plan(&list, &agents);
+    assert!(!plan.costs[0].fits, "one line cannot carry 22 targets every five minutes");
+    for agent in &agents {
+        let checks = checks_per_day(&plan.entries[&agent.id]);
+        assert!(checks <= day_budget(agent.budget).routine_checks(), "{checks}");
+    }
 }
 
 proptest! {

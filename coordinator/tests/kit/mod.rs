@@ -281,6 +281,7 @@ impl Agent {
             clock_ms: now().unix_ms(),
             budget: wire::BudgetClass::Standard.into(),
             paused: false,
+            unmeasured_categories: vec![],
         };
         beats.send(wire::WatchScheduleRequest { message: Some(FromAgent::Hello(hello)) }).await?;
         let messages = self.client.watch_schedule(ReceiverStream::new(requests)).await?.into_inner();
@@ -352,6 +353,7 @@ pub fn list(version: u64) -> TaskList {
         ],
         throughput_control: None,
         risk: std::collections::BTreeMap::new(),
+        line: faultline_model::LineProbes::default(),
     }
 }
 

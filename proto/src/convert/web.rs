@@ -33,6 +33,7 @@ pub(super) fn dns_to_wire(dns: &DnsAnswer) -> wire::DnsFact {
         is_authoritative: dns.is_authoritative,
         is_authentic: dns.is_authentic,
         questions_sent: dns.questions_sent,
+        is_within_line: dns.is_within_line,
     }
 }
 
@@ -52,6 +53,7 @@ pub(super) fn dns_from_wire(dns: wire::DnsFact) -> Result<DnsAnswer, WireError> 
         is_authoritative: dns.is_authoritative,
         is_authentic: dns.is_authentic,
         questions_sent: dns.questions_sent,
+        is_within_line: dns.is_within_line,
     })
 }
 
@@ -176,6 +178,7 @@ mod tests {
             is_authoritative: true,
             is_authentic: true,
             questions_sent: 3,
+            is_within_line: true,
         };
         assert_eq!(dns_from_wire(dns_to_wire(&dns)).expect("valid"), dns);
         let tls = TlsFact {

@@ -76,7 +76,7 @@ impl CheckKind {
             (Self::Web | Self::Quic | Self::VpnApi, Depth::Full) => 60_000,
             (Self::Diagnose, _) => 100_000,
             // A handshake, at most a second one over IPv6, and the head of a plain page.
-            (Self::Selfcheck, _) => 15_000,
+            (Self::Selfcheck, _) => 20_000,
             (Self::Throughput, _) => 900_000,
             (Self::Path, _) => 60_000,
             // Two to five TLS handshakes, and a dozen connections that carry next to nothing.

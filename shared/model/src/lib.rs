@@ -30,7 +30,7 @@ pub use failure::Failure;
 pub use id::{AgentId, IdError, IncidentId, MeasurementId, NoteId, TaskToken};
 pub use incident::{Baseline, BaselineCell, Basis, Incident, Reach, Revision, Status, Verdict, VerdictError};
 pub use judgement::{Class, Judgement, Layer, LayerStatus};
-pub use line::{Ipv6, LineFact};
+pub use line::{Ipv6, LineFact, LineFilter, LineProbes, SeenResolver, WideNetwork};
 pub use list::{
     Landmark, Limits, ListError, MAX_LIST_BYTES, MAX_TARGETS, ResolverSpec, Signature, SignedList,
     TargetSpec, TaskList,

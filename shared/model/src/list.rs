@@ -3,7 +3,9 @@
 //! The signed document is the JSON text of [`TaskList`], byte for byte. An agent does only (check, target)
 //! pairs of the list that it holds, never more often than [`Limits`] and its own budget allow.
 
-use crate::{Asn, Category, CheckKind, CountryCode, RiskTier, Role, ServiceId, Target, Timestamp};
+use crate::{
+    Asn, Category, CheckKind, CountryCode, LineProbes, RiskTier, Role, ServiceId, Target, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -55,7 +57,7 @@ pub enum ListError {
     /// A check is asked for a target of another scheme.
     #[error("{0} cannot be measured by {1}: each scheme has its own check")]
     WrongScheme(Target, CheckKind),
-    /// A landmark or the throughput control is an endpoint.
+    /// A landmark, the throughput control or what a selfcheck looks at is an endpoint.
     #[error("{0} is no web address")]
     NotWeb(Target),
     /// A download has nothing to be compared with.
@@ -168,6 +170,9 @@ pub struct TaskList {
     /// for volunteers who agreed to each. Signed, so that nobody who takes the coordinator can play it down.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub risk: BTreeMap<CountryCode, RiskTier>,
+    /// What a selfcheck may look at beside the canaries.
+    #[serde(default, skip_serializing_if = "LineProbes::is_empty")]
+    pub line: LineProbes,
 }
 
 impl TaskList {
@@ -222,7 +227,8 @@ impl TaskList {
             return Err(ListError::Lifetime);
         }
         let only_web = self.landmarks.iter().map(|landmark| &landmark.target).chain(&self.throughput_control);
-        if let Some(endpoint) = only_web.into_iter().find(|target| target.endpoint().is_some()) {
+        let mut only_web = only_web.chain(self.line.targets());
+        if let Some(endpoint) = only_web.find(|target| target.endpoint().is_some()) {
             return Err(ListError::NotWeb(endpoint.clone()));
         }
         self.targets.iter().try_for_each(|spec| self.validate_checks(spec))
@@ -347,6 +353,7 @@ mod tests {
             landmarks: vec![],
             throughput_control: None,
             risk: BTreeMap::new(),
+            line: LineProbes::default(),
         }
     }
 

@@ -33,6 +33,10 @@ pub struct DnsAnswer {
     /// Questions that were sent: more than two mean that one was repeated, and that a later reply may answer that.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub questions_sent: u32,
+    /// Every address is private and of the private network that the line itself or its resolver stands in, as those of a
+    /// campus's or a company's own services are for whoever is inside.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_within_line: bool,
 }
 
 /// A reply that came after the one that counts: the mark of an injected answer racing the true one, or of a question

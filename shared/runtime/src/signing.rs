@@ -264,6 +264,7 @@ mod tests {
             landmarks: vec![],
             throughput_control: None,
             risk: std::collections::BTreeMap::new(),
+            line: faultline_model::LineProbes::default(),
         }
         .to_bytes()
     }

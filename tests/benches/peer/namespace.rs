@@ -48,7 +48,8 @@ impl Inside {
     }
 }
 
-fn run(command: &mut Command) -> Result<()> {
+/// Runs a command that has to succeed.
+pub(super) fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("running {command:?}"))?;
     ensure!(status.success(), "{command:?} failed");
     Ok(())

@@ -100,15 +100,13 @@ pub(super) fn serve() -> Result<ExitCode> {
     let resolver = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 53);
     let net = Arc::new(Net::with_policy(&Roots::Only(roots), policy, vec![resolver])?);
     let check = Arc::new(WebCheck::new(net));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = faultline_agent::threads::runtime()?;
     say(Outcome::default())?;
     for line in std::io::stdin().lines() {
         let line = line?;
         let (what, times) = line.split_once(' ').context("an order is a word and a number")?;
-        let (check, what, times) = (Arc::clone(&check), what.to_owned(), times.parse()?);
-        // On a worker, as the agent runs its checks.
-        let work = runtime.spawn(async move { obey(&check, &what, times).await });
-        say(runtime.block_on(work)??)?;
+        let times = times.parse()?;
+        say(runtime.block_on(obey(&check, what, times))?)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -21,7 +21,6 @@ pub(super) const SILENT: &str = "127.0.0.9";
 /// How many sites there are.
 const SITES: usize = 256;
 
-const RESOLVER: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const RESOLVER_HOST: &str = "dns.example";
 
 /// Returns a site's name.
@@ -43,18 +42,33 @@ impl Drop for Servers {
     }
 }
 
-/// Starts the servers and waits until they serve; their authority's certificate is `roots.pem` in the folder.
+/// Where the servers stand.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// All sites.
+    pub(super) sites: Ipv4Addr,
+    /// The resolver.
+    pub(super) resolver: Ipv4Addr,
+}
+
+/// Starts the servers on loopback.
 pub(super) fn start(folder: &Path) -> Result<Servers> {
+    start_at(folder, Place { sites: Ipv4Addr::new(127, 0, 1, 1), resolver: Ipv4Addr::LOCALHOST })
+}
+
+/// Starts the servers and waits until they serve; their authority's certificate is `roots.pem` in the folder.
+pub(super) fn start_at(folder: &Path, place: Place) -> Result<Servers> {
     let authority = AuthorityPem::generate("Benchmark CA")?;
     fs::write(folder.join("roots.pem"), &authority.certificate).context("writing the roots")?;
-    let sites = (0..SITES).map(|number| (site(number), Ipv4Addr::new(127, 0, 1, 1)));
+    let sites = (0..SITES).map(|number| (site(number), place.sites));
     let silent = (SILENT_SITE.to_owned(), SILENT.parse().context("an address")?);
-    let names: BTreeMap<String, Ipv4Addr> = sites.chain([silent]).collect();
+    let is_local = place.sites.is_loopback();
+    let names: BTreeMap<String, Ipv4Addr> = sites.chain(is_local.then_some(silent)).collect();
     let config = Config {
         authority,
         sites: names.iter().map(|(host, address)| (host.clone(), served(*address))).collect(),
-        resolver_hosts: BTreeMap::from([(RESOLVER_HOST.to_owned(), RESOLVER)]),
-        resolver_addresses: BTreeMap::from([(RESOLVER, RESOLVER_HOST.to_owned())]),
+        resolver_hosts: BTreeMap::from([(RESOLVER_HOST.to_owned(), place.resolver)]),
+        resolver_addresses: BTreeMap::from([(place.resolver, RESOLVER_HOST.to_owned())]),
         zone: Zone { names, odd: BTreeMap::new(), six: false },
         local: None,
         country: vec![],

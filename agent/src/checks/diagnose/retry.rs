@@ -69,7 +69,7 @@ impl Retries<'_> {
         let begun = self.path.steps.start(Layer::Http, Engine::Retry, 0, Some(retry.peer));
         begun.see(Fact::Http(planned.clone()));
         let (ending, deadline) = (stream.ending(), self.path.session.deadlines().http);
-        let ask = Ask::page(&asked, page::body_limit(Depth::Light));
+        let ask = Ask::page(&asked, page::body_limit(Depth::Full, &asked));
         let (mut reply, ended) = exchange(stream, (false, &ending), ask, deadline).await;
         reply.scrub_body(&self.path.session.scrubber());
         let fact = page::fact(self.url, &reply);
@@ -79,7 +79,7 @@ impl Retries<'_> {
     async fn over_quic(&self, retry: Retry) {
         let begun = self.path.steps.start(Layer::Quic, Engine::Retry, 0, Some(retry.peer));
         begun.see(Fact::Quic(QuicFact { server_name: self.host.to_owned(), ..QuicFact::default() }));
-        let window = u32::try_from(page::body_limit(Depth::Light)).unwrap_or(u32::MAX);
+        let window = u32::try_from(page::body_limit(Depth::Full, self.url)).unwrap_or(u32::MAX);
         let (fact, shaken) = quic::handshake(self.path.session, retry.peer, self.host, window).await;
         begun.end(shaken.as_ref().err().cloned(), Fact::Quic(fact));
         if let Ok(connection) = shaken {

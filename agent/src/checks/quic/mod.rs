@@ -63,7 +63,7 @@ async fn go(path: &Path<'_>, job: &Job, url: &Url, host: &str) -> Option<()> {
     let port = url.port_or_known_default().unwrap_or_default();
     let address = path.resolve(Place::TARGET, host, port).await?;
     let peer = SocketAddr::new(address, port);
-    let body_limit = page::body_limit(job.depth);
+    let body_limit = page::body_limit(job.depth, url);
     let window = u32::try_from(body_limit).unwrap_or(u32::MAX);
 
     let begun = path.begin(Place::TARGET, Layer::Quic, Some(peer));

@@ -1,6 +1,6 @@
 //! `selfcheck`: what the vantage point's own line is like, so that no fault of it is taken for one of a network.
 //!
-//! It speaks to canaries of the signed list and to nobody else. A canary that proves who it is by its certificate shows
+//! It speaks to hosts that the signed list names for it and to nobody else. A canary that proves who it is by its certificate shows
 //! that the line is up. One that does not is asked over plain HTTP too, where a captive portal answers in its place. The
 //! rest is read from the kernel's tables without a packet: a tunnel, a phone, a public IPv6 address.
 
@@ -9,10 +9,10 @@ use super::steps::Steps;
 use super::way::{Path, Place};
 use super::{Check, Job, NotRun, Outcome};
 use crate::net::http::{Ask, Reply, exchange};
-use crate::net::{Line, LocalNetworks, Net, Purpose, is_public};
-use faultline_model::{Fact, Failure, Ipv6, Layer, LineFact};
+use crate::net::{Line, LocalNetworks, Net, Purpose, dns, is_public, tls};
+use faultline_model::{Fact, Failure, Ipv6, Layer, LineFact, LineFilter, SeenResolver, Target};
 use faultline_runtime::now;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join3};
 use http::header::DATE;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -76,13 +76,59 @@ async fn look(path: Path<'_>, job: &Job, fact: &mut LineFact) {
         fact.is_portal = reply.is_some_and(|reply| is_somebody_else(&reply, &plain));
         return;
     }
+    let probes = &job.diagnosis.line;
+    let (filter, resolver, ()) = join3(
+        filter(path, probes.filter_canary.as_ref()),
+        seen_resolver(path, probes.whoami.as_ref()),
+        look_at_v6(path, host, &addresses, &mut fact.ipv6),
+    )
+    .await;
+    (fact.filter, fact.resolver) = (filter, resolver);
+}
+
+async fn look_at_v6(path: Path<'_>, host: &str, addresses: &[IpAddr], ipv6: &mut Ipv6) {
     let has_public_v6 = LocalNetworks::read().own().iter().any(|own| own.is_ipv6() && is_public(*own));
-    fact.ipv6 = match addresses.iter().find(|address| address.is_ipv6()) {
+    *ipv6 = match addresses.iter().find(|address| address.is_ipv6()) {
         _ if !has_public_v6 => Ipv6::Absent,
         None => Ipv6::Untried,
         Some(address) if proves_itself(path, Place::CONTROL, (host, *address)).await => Ipv6::Works,
         Some(_) => Ipv6::Broken,
     };
+}
+
+/// Asks for what only filters hide that a subscriber ordered. A denial of the name and somebody else in its place are a
+/// filter's; silence, a reset and a refusal can be anybody's and say nothing.
+async fn filter(path: Path<'_>, canary: Option<&Target>) -> LineFilter {
+    let Some(host) = canary.map(Target::host) else { return LineFilter::Untold };
+    let heard = dns::resolve_system(path.session, host).await;
+    let permitted = |address: &&IpAddr| path.session.permits(SocketAddr::new(**address, 443), Purpose::Site);
+    let Some(address) = heard.fact.addresses.iter().find(permitted) else {
+        let is_denied = match heard.failure {
+            None => true,
+            Some(failure) => {
+                matches!(failure, Failure::DnsNxdomain | Failure::DnsNoAnswer | Failure::DnsRefused)
+            }
+        };
+        return if is_denied { LineFilter::Present } else { LineFilter::Untold };
+    };
+    let connected = path.session.connect(SocketAddr::new(*address, 443), Purpose::Site).await;
+    let Ok(stream) = connected else { return LineFilter::Untold };
+    match tls::handshake(path.session, stream, host).await.1 {
+        Ok(_) => LineFilter::Absent,
+        Err(Failure::SslInvalidHostname | Failure::SslUnknownAuthority | Failure::SslInvalidCertificate) => {
+            LineFilter::Present
+        }
+        Err(_) => LineFilter::Untold,
+    }
+}
+
+/// Asks for a name whose address is that of whoever asks. The answer is no step: it can be the volunteer's own address, and
+/// only what may be said of it leaves here.
+async fn seen_resolver(path: Path<'_>, whoami: Option<&Target>) -> SeenResolver {
+    let Some(host) = whoami.map(Target::host) else { return SeenResolver::Untold };
+    let heard = dns::resolve_system(path.session, host).await;
+    let first = heard.fact.addresses.first();
+    first.map_or(SeenResolver::Untold, |address| path.session.seen_resolver(*address))
 }
 
 async fn proves_itself(path: Path<'_>, place: Place, (host, address): (&str, IpAddr)) -> bool {

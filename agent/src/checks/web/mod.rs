@@ -266,7 +266,7 @@ impl Run<'_> {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let deadline = self.path.session.deadlines().http;
-        let ask = Ask::page(url, page::body_limit(self.job.depth));
+        let ask = Ask::page(url, page::body_limit(self.job.depth, url));
         let (mut reply, ended) = exchange(stream, (is_h2, ending), ask, deadline).await;
         reply.scrub_body(&self.path.session.scrubber());
         (reply, ended)

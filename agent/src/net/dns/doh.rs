@@ -22,7 +22,7 @@ async fn ask(session: &Session, resolver: &ResolverSpec, host: &str) -> Result<R
     let url = Url::parse(&resolver.doh_url).map_err(|_| Failure::DnsMisbehaving)?;
     let name = url.host_str().filter(|_| url.scheme() == "https").ok_or(Failure::DnsMisbehaving)?;
     // The id is 0 so that answers can be cached, as the RFC advises.
-    let question = Question::new(host, RecordType::A, 0)?;
+    let question = Question::new(host, RecordType::A, 0)?.wanting_proof();
     let stream = session.connect(resolver.doh_address, Purpose::PublicResolver).await?;
     let ending = stream.ending();
     let (fact, shaken) = tls::handshake(session, stream, name).await;

@@ -29,7 +29,7 @@ async fn ask(
 ) -> Result<Reply, Failure> {
     let url = Url::parse(&resolver.doh_url).map_err(|_| Failure::DnsMisbehaving)?;
     let name = url.host_str().ok_or(Failure::DnsMisbehaving)?;
-    let question = Question::new(host, RecordType::A, rand::random())?;
+    let question = Question::new(host, RecordType::A, rand::random())?.wanting_proof();
     let stream = session.connect(address, Purpose::PublicResolver).await?;
     // Resolvers that serve this port speak nothing else there, so no protocol needs to be agreed on.
     let (_, shaken) = tls::handshake_without_alpn(session, stream, name).await;

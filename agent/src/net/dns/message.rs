@@ -18,6 +18,7 @@ const MAX_CNAMES: usize = 16;
 pub(super) struct Question {
     id: u16,
     query: Query,
+    wants_proof: bool,
 }
 
 impl Question {
@@ -25,7 +26,13 @@ impl Question {
     pub(super) fn new(host: &str, family: RecordType, id: u16) -> Result<Self, Failure> {
         let name = Name::from_ascii(format!("{}.", host.trim_end_matches('.')));
         let name = name.map_err(|_| Failure::DnsMisbehaving)?;
-        Ok(Self { id, query: Query::query(name, family) })
+        Ok(Self { id, query: Query::query(name, family), wants_proof: false })
+    }
+
+    /// Asks to be told whether the answer was verified (RFC 6840, section 5.7): for ways on which nobody reads along, since
+    /// few programs ask so.
+    pub(super) fn wanting_proof(self) -> Self {
+        Self { wants_proof: true, ..self }
     }
 
     /// Asks for both families, under two different random ids.
@@ -39,6 +46,7 @@ impl Question {
     pub(super) fn to_bytes(&self) -> Result<Vec<u8>, Failure> {
         let mut message = Message::new(self.id, MessageType::Query, OpCode::Query);
         message.metadata.recursion_desired = true;
+        message.metadata.authentic_data = self.wants_proof;
         message.add_query(self.query.clone());
         let mut edns = Edns::new();
         edns.set_max_payload(UDP_PAYLOAD);

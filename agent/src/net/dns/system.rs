@@ -35,7 +35,7 @@ pub(crate) enum SystemResolvers {
 }
 
 impl SystemResolvers {
-    fn list(&self) -> Vec<SocketAddr> {
+    pub(crate) fn list(&self) -> Vec<SocketAddr> {
         match self {
             Self::File => parse(&std::fs::read_to_string(PATH).unwrap_or_default()),
             Self::Fixed(resolvers, _) => resolvers.clone(),

@@ -17,9 +17,9 @@ use super::cells::{Alarm, Strength};
 use super::changepoint::{self, Point, Turn};
 use super::core::Core;
 use super::evidence::{Reading, Votes, count};
-use super::null::{Nulls, share};
+use super::null::share;
 use super::store::{Entry, Ms};
-use super::world::{FamilyNo, TargetNo};
+use super::world::{FamilyNo, Place, TargetNo};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The false discovery rate.
@@ -33,8 +33,8 @@ const CONTROL_PATIENCE_MS: Ms = 60_000;
 /// Live: agents, or failures with at most two of each, that must agree on timeouts.
 const TIMEOUT_AGENTS: f64 = 4.0;
 const TIMEOUT_FAILURES: usize = 5;
-/// Siblings with this much evidence lower the quorum.
-const SIBLING_LN_E: f64 = 3.0;
+/// Live: active agents are counted this often, and when one comes back.
+const COUNT_MS: Ms = 1_000;
 /// Recorded data: results that a cell must have had before it failed, and the share that may have failed; more
 /// while standing blocks are not known yet.
 const FINE_BEFORE: (usize, f64) = (3, 0.35);
@@ -42,15 +42,16 @@ const FINE_BEFORE_WARM_UP: (usize, f64) = (8, 0.2);
 
 impl Core {
     /// Reads every cell with recent failures, raises alarms and clears them.
-    pub(super) fn update_alarms(&mut self, nulls: &mut Nulls) {
+    pub(super) fn update_alarms(&mut self) {
         self.count_active();
-        self.read_cells(nulls);
+        self.read_cells();
         let rejected = self.rejected();
-        let strong = self.strong_families();
+        let strong = if rejected.is_empty() { BTreeMap::new() } else { self.strong_families() };
         let (mut raised, mut uncontrolled) = (Vec::new(), Vec::new());
-        for reading in self.readings.values() {
-            let cell = (reading.family, reading.target);
-            if rejected.contains(&cell) && self.is_news(cell) && self.has_quorum(reading, &strong) {
+        for cell in &rejected {
+            let cell = *cell;
+            let Some(reading) = self.readings.get(cell) else { continue };
+            if self.is_news(cell) && self.has_quorum(reading, &strong) {
                 let since = reading.stream.map_or(reading.first_failure, |stream| stream.since);
                 let control_since = self.control_since(reading.target, since);
                 let is_controlled = self.store.is_control_fine(reading.target, control_since, self.now)
@@ -84,52 +85,45 @@ impl Core {
 
     /// Counts the agents of each family with a result in the last 20 minutes.
     fn count_active(&mut self) {
+        if self.is_live() && self.now - self.counted < COUNT_MS {
+            return;
+        }
+        self.counted = self.now;
         let from = self.now - self.window_ms(2);
         let mut active = vec![Vec::new(); self.world.families.len()];
         for (number, agent) in self.store.agents.iter().enumerate() {
-            if let super::world::Place::Home(family) = agent.place
+            if let Place::Home(family) = agent.place
                 && agent.between(from, self.now).next().is_some()
             {
                 active[family].push(number);
             }
         }
+        let voices = |agents: &Vec<usize>| {
+            agents.iter().map(|agent| self.store.agents[*agent].voice).collect::<BTreeSet<usize>>().len()
+        };
+        self.voices = active.iter().map(voices).collect();
         self.active = active;
     }
 
-    /// Returns how many agents of a family were heard in the last 20 minutes.
-    pub(super) fn active_in(&self, family: FamilyNo) -> usize {
-        self.active.get(family).map_or(0, Vec::len)
+    /// Has the agents counted again when one delivers that was not active.
+    pub(super) fn note_active(&mut self, agent: usize, place: Place) {
+        if let Place::Home(family) = place
+            && self.active.get(family).is_none_or(|active| active.binary_search(&agent).is_err())
+        {
+            self.counted = 0;
+        }
     }
 
-    fn read_cells(&mut self, nulls: &mut Nulls) {
-        let recent = self.now - self.reach_ms();
-        let mut readings = BTreeMap::new();
-        let mut bases = BTreeMap::new();
-        for family in self.world.heard() {
-            for target in 0..self.world.targets.len() {
-                let cell = self.cells.get(family, target);
-                let is_recent = cell.is_some_and(|cell| !cell.is_standing && cell.last_bad >= recent);
-                if !is_recent {
-                    continue;
-                }
-                let basis = self.basis(family, target);
-                let is_same = self.bases.get(&(family, target)) == Some(&basis);
-                let reading = if is_same {
-                    self.readings.get(&(family, target)).copied()
-                } else {
-                    self.read_cell(nulls, family, target)
-                };
-                bases.insert((family, target), basis);
-                readings.extend(reading.map(|reading| ((family, target), reading)));
-            }
-        }
-        self.readings = readings;
-        self.bases = bases;
+    /// Returns how many voices of a family were heard in the last 20 minutes: agents, of which those of one cohort
+    /// are one.
+    pub(super) fn active_in(&self, family: FamilyNo) -> usize {
+        self.voices.get(family).copied().unwrap_or(0)
     }
 
     /// Returns the cells that e-BH rejects.
     fn rejected(&self) -> BTreeSet<(FamilyNo, TargetNo)> {
-        let mut order: Vec<&Reading> = self.readings.values().collect();
+        // Nothing weaker can be rejected, however many there are.
+        let mut order: Vec<&Reading> = self.readings.strong().collect();
         order.sort_by(|a, b| b.ln_e.total_cmp(&a.ln_e));
         let alone = self.alarm_threshold();
         let threshold = |k: usize| alone - count(k).ln();
@@ -145,10 +139,12 @@ impl Core {
     /// Returns by target the families with strong evidence.
     fn strong_families(&self) -> BTreeMap<TargetNo, BTreeSet<FamilyNo>> {
         let mut strong: BTreeMap<TargetNo, BTreeSet<FamilyNo>> = BTreeMap::new();
-        for reading in self.readings.values() {
-            let is_open = self.cells.has_open_alarm(reading.family, reading.target);
-            if reading.ln_e > SIBLING_LN_E || is_open {
-                strong.entry(reading.target).or_default().insert(reading.family);
+        for reading in self.readings.strong() {
+            strong.entry(reading.target).or_default().insert(reading.family);
+        }
+        for (family, target, _) in self.cells.alarms().filter(|(_, _, alarm)| alarm.is_open()) {
+            if self.readings.get((family, target)).is_some() {
+                strong.entry(target).or_default().insert(family);
             }
         }
         strong
@@ -206,8 +202,12 @@ impl Core {
             return self.is_network_selective((family, target), since);
         }
         let entries = self.evidence_between(family, target, since, self.now);
-        let failing = failing_agents(&entries);
-        let witnesses = failing.iter().filter(|agent| self.is_witness(**agent, target, since)).count();
+        let mut failing: BTreeMap<usize, bool> = BTreeMap::new();
+        for agent in failing_agents(&entries) {
+            let voice = failing.entry(self.store.agents[agent].voice).or_default();
+            *voice = *voice || self.is_witness(agent, target, since);
+        }
+        let witnesses = failing.values().filter(|is_witness| **is_witness).count();
         witnesses >= 1 && 2 * witnesses >= failing.len()
     }
 
@@ -230,21 +230,20 @@ impl Core {
     }
 
     fn raise(&mut self, (family, target): (FamilyNo, TargetNo)) {
-        let reading = &self.readings[&(family, target)];
+        let Some(reading) = self.readings.get((family, target)) else { return };
         let first = reading.stream.map_or(reading.first_failure, |stream| stream.since);
         let change = changepoint::find(&self.onset_points(family, target), Turn::Onset);
         let onset = change.map_or(first, |change| change.middle());
         let (now, reopen) = (self.now, self.stretch(REOPEN_MS));
         self.note_alarm(family);
-        let cell = self.cells.get_mut(family, target);
-        match &mut cell.alarm {
+        match self.cells.alarm_mut(family, target) {
             Some(alarm) if alarm.is_open() => alarm.strength = Strength::Firm,
             Some(alarm) if alarm.cleared.is_some_and(|cleared| now - cleared.at <= reopen) => {
                 alarm.cleared = None;
                 alarm.strength = Strength::Firm;
                 alarm.returns += 1;
             }
-            alarm => *alarm = Some(Alarm::new(onset, now, Strength::Firm)),
+            _ => self.cells.set_alarm(family, target, Alarm::new(onset, now, Strength::Firm)),
         }
     }
 
@@ -268,6 +267,6 @@ pub(super) fn failing_agents(entries: &[Entry]) -> BTreeSet<usize> {
 /// Turns results into points of a change.
 pub(super) fn points(entries: &[Entry]) -> Vec<Point> {
     let point =
-        |entry: &Entry| Point { start: entry.start, agent: entry.agent, is_bad: entry.class.is_anomaly() };
+        |entry: &Entry| Point { start: entry.start, agent: entry.voice, is_bad: entry.class.is_anomaly() };
     entries.iter().map(point).collect()
 }

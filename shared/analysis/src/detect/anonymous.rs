@@ -85,6 +85,11 @@ impl Core {
         if self.is_anonymous() && is_kept { &RETURN_WINDOWS_MS } else { &[] }
     }
 
+    /// Says whether blocks that come and go over days are looked for.
+    pub(super) fn has_return_windows(&self) -> bool {
+        !self.return_windows().is_empty()
+    }
+
     /// Returns how long a finished hour waits before it enters the past: what a window of days may still tell as
     /// a block is no measure of how often the cell fails without one.
     pub(super) fn past_grace_ms(&self, usual: Ms) -> Ms {
@@ -192,8 +197,15 @@ mod tests {
 
     #[test]
     fn failures_of_one_day_are_one_day() {
-        let entry =
-            |start: Ms, class| Entry { start, received: start, key: 0, agent: 0, class, asked: false };
+        let entry = |start: Ms, class| Entry {
+            start,
+            received: start,
+            key: 0,
+            agent: 0,
+            voice: 0,
+            class,
+            asked: false,
+        };
         let bad = |start| entry(start, Class::TlsTimeout);
         let entries = [bad(0), bad(1), entry(DAY_MS, Class::Ok), bad(2 * DAY_MS)];
         assert_eq!(bad_days(&entries), 2);

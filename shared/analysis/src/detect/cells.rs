@@ -3,6 +3,10 @@
 use super::store::Ms;
 use super::world::{FamilyNo, TargetNo};
 use faultline_model::IncidentId;
+use std::collections::BTreeMap;
+
+/// An operator family and a target.
+pub(super) type CellNo = (FamilyNo, TargetNo);
 
 /// The past of a cell in un-alarmed hours, decaying (method 3.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -69,15 +73,16 @@ pub(super) struct Cell {
     pub(super) past: Past,
     /// Blocked since before we looked: a state, not news.
     pub(super) is_standing: bool,
-    pub(super) alarm: Option<Alarm>,
     /// Receipt of the newest failure, so that quiet cells cost nothing.
     pub(super) last_bad: Ms,
 }
 
-/// All home cells, by family and target.
+/// All home cells, by family and target. Alarms are few and looked at all the time, so that they have a map of
+/// their own.
 #[derive(Debug, Default)]
 pub(super) struct Cells {
     rows: Vec<Vec<Cell>>,
+    alarms: BTreeMap<CellNo, Alarm>,
     changes: u64,
 }
 
@@ -112,7 +117,26 @@ impl Cells {
     }
 
     pub(super) fn alarm(&self, family: FamilyNo, target: TargetNo) -> Option<&Alarm> {
-        self.get(family, target)?.alarm.as_ref()
+        self.alarms.get(&(family, target))
+    }
+
+    pub(super) fn alarm_mut(&mut self, family: FamilyNo, target: TargetNo) -> Option<&mut Alarm> {
+        self.alarms.get_mut(&(family, target))
+    }
+
+    pub(super) fn set_alarm(&mut self, family: FamilyNo, target: TargetNo, alarm: Alarm) {
+        self.alarms.insert((family, target), alarm);
+    }
+
+    /// Takes an alarm away if it is of this kind.
+    pub(super) fn take_alarm_if(&mut self, cell: CellNo, wanted: impl Fn(&Alarm) -> bool) -> Option<Alarm> {
+        let is_wanted = self.alarms.get(&cell).is_some_and(wanted);
+        if is_wanted { self.alarms.remove(&cell) } else { None }
+    }
+
+    /// Keeps only alarms of this kind.
+    pub(super) fn keep_alarms(&mut self, wanted: impl Fn(&Alarm) -> bool) {
+        self.alarms.retain(|_, alarm| wanted(alarm));
     }
 
     pub(super) fn has_open_alarm(&self, family: FamilyNo, target: TargetNo) -> bool {
@@ -121,17 +145,22 @@ impl Cells {
 
     /// Returns every alarm with its family and target.
     pub(super) fn alarms(&self) -> impl Iterator<Item = (FamilyNo, TargetNo, &Alarm)> {
-        self.rows.iter().enumerate().flat_map(|(family, row)| {
-            row.iter()
-                .enumerate()
-                .filter_map(move |(target, cell)| cell.alarm.as_ref().map(|alarm| (family, target, alarm)))
-        })
+        self.alarms.iter().map(|((family, target), alarm)| (*family, *target, alarm))
     }
 
-    /// Returns every cell for change, with its family and target.
-    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = (FamilyNo, TargetNo, &mut Cell)> {
-        self.rows.iter_mut().enumerate().flat_map(|(family, row)| {
-            row.iter_mut().enumerate().map(move |(target, cell)| (family, target, cell))
+    /// Returns every alarm of a family with its target.
+    pub(super) fn alarms_of(&self, family: FamilyNo) -> impl Iterator<Item = (TargetNo, &Alarm)> {
+        let own = self.alarms.range((family, 0)..=(family, TargetNo::MAX));
+        own.map(|((_, target), alarm)| (*target, alarm))
+    }
+
+    /// Returns every cell for change, with its family, target and alarm.
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = (CellNo, &mut Cell, Option<&Alarm>)> {
+        let alarms = &self.alarms;
+        self.rows.iter_mut().enumerate().flat_map(move |(family, row)| {
+            row.iter_mut()
+                .enumerate()
+                .map(move |(target, cell)| ((family, target), cell, alarms.get(&(family, target))))
         })
     }
 }

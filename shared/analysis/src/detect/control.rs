@@ -18,9 +18,7 @@ impl Store {
     /// Says whether a result at this moment is excused by a failing control.
     pub(super) fn is_excused(&self, target: TargetNo, start: Ms) -> bool {
         let minute = start.div_euclid(60_000);
-        if let Some(flags) = self.flags(target)
-            && flags.range(minute - 2..=minute + 2).any(|(_, (good, bad))| bad > good)
-        {
+        if self.has_bad_minute(target, (minute - 2, minute + 2)) {
             return true;
         }
         let near = self.control(target).between(start - NEAR_MS, start + NEAR_MS);

@@ -2,14 +2,15 @@
 
 use super::cells::{Cells, Past};
 use super::degraded::Degraded;
-use super::evidence::{Basis, Reading, count};
+use super::evidence::count;
 use super::incidents::Incidents;
 use super::null::{Nulls, share};
 use super::plan::Plan;
 use super::presence::{Group, Presences};
+use super::reads::Reads;
 use super::setup::{Mode, Setup};
 use super::slow::Slow;
-use super::store::{Ms, Outcome, Store, hash};
+use super::store::{Entry, Ms, Outcome, Store, hash};
 use super::world::{FamilyNo, Place, TargetNo, World};
 use super::{Evaluation, ms};
 use faultline_model::{CheckKind, Class, MeasurementId, Record, Timestamp, Why};
@@ -57,13 +58,17 @@ pub(super) struct Core {
     pub(super) degraded: Degraded,
     /// Agents with a recent result, by family.
     pub(super) active: Vec<Vec<usize>>,
-    /// Cells with recent failures, as of the last evaluation.
-    pub(super) readings: BTreeMap<(FamilyNo, TargetNo), Reading>,
+    /// How many voices they are.
+    pub(super) voices: Vec<usize>,
+    /// Cells with recent failures, as of their last reading.
+    pub(super) readings: Reads,
     pub(super) setup: Setup,
     pub(super) presences: Presences,
-    /// What each reading rests on, also where nothing was read.
-    pub(super) bases: BTreeMap<(FamilyNo, TargetNo), Basis>,
-    nulls: Nulls,
+    pub(super) nulls: Nulls,
+    /// Live: when active agents were counted.
+    pub(super) counted: Ms,
+    /// Live: when ends were looked for everywhere.
+    pub(super) ends_looked: Ms,
     queue: BTreeMap<(Ms, MeasurementId), Record>,
     seen: Seen,
     first: Option<Ms>,
@@ -90,17 +95,20 @@ impl Core {
             slow: Slow::default(),
             degraded: Degraded::default(),
             active: Vec::new(),
-            readings: BTreeMap::new(),
-            bases: BTreeMap::new(),
+            voices: Vec::new(),
+            readings: Reads::default(),
             setup,
             presences: Presences::default(),
             nulls: Nulls::default(),
+            counted: 0,
+            ends_looked: 0,
             queue: BTreeMap::new(),
             seen: Seen::default(),
             first: None,
             hour: None,
             is_warm: false,
         };
+        core.store.set_cohorts(&core.setup.cohorts);
         core.learn();
         core
     }
@@ -114,6 +122,7 @@ impl Core {
                 families.insert(agent.asn, self.world.family_of(agent.asn));
             }
         }
+        self.store.set_cohorts(&setup.cohorts);
         self.store.rearrange(token_base(&setup), |agent| match families.get(&agent.asn) {
             Some(family) if agent.place != Place::Control => {
                 if setup.reference_asns.contains(&agent.asn) {
@@ -129,7 +138,7 @@ impl Core {
         }
         self.setup = setup;
         self.nulls = Nulls::default();
-        self.bases.clear();
+        self.note_everything();
         self.learn();
     }
 
@@ -162,13 +171,13 @@ impl Core {
         }
         self.update_silence();
         self.roll_hours();
-        let mut nulls = std::mem::take(&mut self.nulls);
-        nulls.tidy();
-        self.update_alarms(&mut nulls);
+        self.nulls.tidy();
+        self.update_alarms();
         self.update_dead();
         self.update_outages();
         self.update_degraded();
         self.update_slow();
+        let mut nulls = std::mem::take(&mut self.nulls);
         let changed = self.update_incidents(&mut nulls);
         self.nulls = nulls;
         let asks = if self.is_live() { self.plan_asks() } else { Vec::new() };
@@ -192,6 +201,7 @@ impl Core {
         self.hear_upload(&record.agent, record.asn, ms(record.received_at));
         let Some(target) = self.world.target_of(record) else { return };
         let agent = self.store.agent(&record.agent, record.asn, place);
+        self.note_active(agent, place);
         let received = ms(record.received_at);
         self.first = Some(self.first.map_or(received, |first| first.min(received)));
         let outcome = Outcome {
@@ -205,11 +215,17 @@ impl Core {
             control_ok: record.control_ok,
             kept: false,
         };
+        let flips = self.store.flips;
         let (start, has_moved_others) = self.store.add(agent, outcome, self.now);
+        // What records say of their controls decides what counts on every network.
+        if self.store.flips != flips {
+            self.readings.note_target(target);
+        }
         if let Place::Home(family) = place {
             self.world.families[family].is_heard = true;
             let changes = &mut self.world.families[family].changes;
             if has_moved_others {
+                self.readings.note_family(family);
                 changes.note_all();
             } else {
                 changes.note(start, self.now);
@@ -218,6 +234,9 @@ impl Core {
                 let cell = self.cells.get_mut(family, target);
                 cell.last_bad = cell.last_bad.max(received);
             }
+            self.readings.note_result((family, target));
+        } else {
+            self.readings.note_target(target);
         }
     }
 
@@ -280,7 +299,6 @@ impl Core {
             self.forget_slow();
             self.forget_presence();
             self.nulls = Nulls::default();
-            self.bases.clear();
             if self.now - self.seen.turned > self.retention_ms() {
                 self.seen.old = std::mem::take(&mut self.seen.young);
                 self.seen.turned = self.now;
@@ -301,8 +319,8 @@ impl Core {
             }
         }
         let Self { cells, store, presences, degraded, .. } = self;
-        for (family, target, cell) in cells.all_mut() {
-            let overlaps = cell.alarm.as_ref().is_some_and(|alarm| {
+        for ((family, target), cell, alarm) in cells.all_mut() {
+            let overlaps = alarm.is_some_and(|alarm| {
                 let (onset, end) = alarm.span(Ms::MAX);
                 onset < from + long && end >= from
             });
@@ -321,10 +339,9 @@ impl Core {
             }
             let entries = store.cell(family, target).between(from, from + long - 1);
             let counted = entries.iter().filter(|entry| !store.is_excused(target, entry.start));
-            for entry in counted {
-                cell.past.results += 1.0;
-                cell.past.anomalies += f64::from(u8::from(entry.class.is_anomaly()));
-            }
+            let (results, anomalies) = heard_of(counted);
+            cell.past.results += results;
+            cell.past.anomalies += anomalies;
         }
     }
 
@@ -357,7 +374,7 @@ impl Core {
         Ms::try_from(self.setup.beat.as_millis()).unwrap_or(Ms::MAX).clamp(1_000, 86_400_000)
     }
 
-    fn next_evaluation(&self) -> Option<Timestamp> {
+    fn next_evaluation(&mut self) -> Option<Timestamp> {
         let queued = self.queue.keys().next().map(|(received, _)| *received);
         let planned = if self.is_live() { self.plan.next(self.now) } else { None };
         let silent = if self.is_live() { self.next_silence() } else { None };
@@ -373,4 +390,18 @@ fn token_base(setup: &Setup) -> Ms {
 
 fn base_ms(setup: &Setup) -> Ms {
     Ms::try_from(setup.base_period.as_millis()).unwrap_or(Ms::MAX).clamp(1_000, 86_400_000)
+}
+
+/// Counts results and anomalies, of agents that were invited together as many as the busiest of them delivered.
+fn heard_of<'a>(entries: impl Iterator<Item = &'a Entry>) -> (f64, f64) {
+    let mut voices: BTreeMap<usize, BTreeMap<usize, (f64, f64)>> = BTreeMap::new();
+    for entry in entries {
+        let agent = voices.entry(entry.voice).or_default().entry(entry.agent).or_default();
+        *agent = (agent.0 + 1.0, agent.1 + f64::from(u8::from(entry.class.is_anomaly())));
+    }
+    voices.values().fold((0.0, 0.0), |sum, agents| {
+        let (all, bad) = agents.values().fold((0.0, 0.0), |sum, own| (sum.0 + own.0, sum.1 + own.1));
+        let most = agents.values().map(|own| own.0).fold(0.0, f64::max);
+        (sum.0 + most, sum.1 + most * bad / all)
+    })
 }

@@ -19,6 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const FORGET_MS: Ms = 2 * 3_600_000;
 /// Live: after the first success, answers of others are awaited so long.
 const PATIENCE_MS: Ms = 12_000;
+/// Live: how often everything is looked at.
+const LOOK_MS: Ms = 1_000;
 /// Live: how long a target that came back vouches for others.
 const LATELY_MS: Ms = 180_000;
 /// Live: agents that must agree, where there are so many.
@@ -27,19 +29,25 @@ pub(super) const AGREEING: usize = 3;
 impl Core {
     /// Clears alarms whose blocks are over, and forgets those that are long over.
     pub(super) fn clear_alarms(&mut self, rejected: &BTreeSet<(FamilyNo, TargetNo)>) {
-        let mut ends = if self.is_live() { self.live_ends() } else { self.passive_ends(rejected) };
+        let touched = self.readings.take_touched();
+        let mut ends = if self.is_live() {
+            // Between two looks at everything, only networks that delivered something may have come back.
+            let is_due = self.now - self.ends_looked >= LOOK_MS;
+            self.ends_looked = if is_due { self.now } else { self.ends_looked };
+            self.live_ends(|family| is_due || touched.contains(&family))
+        } else {
+            self.passive_ends(rejected)
+        };
         for (family, target, end) in ends.drain(..) {
             let cleared = Cleared { end, at: self.now };
             self.note_alarm(family);
-            if let Some(alarm) = &mut self.cells.get_mut(family, target).alarm {
+            if let Some(alarm) = self.cells.alarm_mut(family, target) {
                 alarm.cleared = Some(cleared);
             }
-            self.readings.remove(&(family, target));
+            self.readings.remove((family, target));
         }
         let (now, forget) = (self.now, self.stretch(FORGET_MS));
-        for (_, _, cell) in self.cells.all_mut() {
-            cell.alarm.take_if(|alarm| alarm.cleared.is_some_and(|cleared| now - cleared.at > forget));
-        }
+        self.cells.keep_alarms(|alarm| alarm.cleared.is_none_or(|cleared| now - cleared.at <= forget));
     }
 
     fn passive_ends(&self, rejected: &BTreeSet<(FamilyNo, TargetNo)>) -> Vec<(FamilyNo, TargetNo, Ms)> {
@@ -65,9 +73,10 @@ impl Core {
         changepoint::find(&points, Turn::End).map_or(first_ok, |change| change.middle())
     }
 
-    fn live_ends(&self) -> Vec<(FamilyNo, TargetNo, Ms)> {
+    fn live_ends(&self, wanted: impl Fn(FamilyNo) -> bool) -> Vec<(FamilyNo, TargetNo, Ms)> {
         let mut ends = Vec::new();
-        for ((family, service), cells) in self.open_services() {
+        let services = self.open_services().into_iter().filter(|((family, _), _)| wanted(*family));
+        for ((family, service), cells) in services {
             for target in self.ended_targets((family, service), &cells) {
                 let onset =
                     cells.iter().find(|(own, _)| *own == target).map_or(self.now, |(_, onset)| *onset);
@@ -92,11 +101,11 @@ impl Core {
         let reach = self.now - self.window_ms(2);
         let mut entries: Vec<(TargetNo, Entry)> = Vec::new();
         // Targets that came back a moment ago still vouch for the rest of their service.
-        let back = self.cells.alarms().filter(|(own, target, alarm)| {
+        let back = self.cells.alarms_of(family).filter(|(target, alarm)| {
             let is_recent = alarm.cleared.is_some_and(|cleared| self.now - cleared.at <= LATELY_MS);
-            *own == family && is_recent && self.world.targets[*target].service.as_str() == service
+            is_recent && self.world.targets[*target].service.as_str() == service
         });
-        let back: Vec<(TargetNo, Ms)> = back.map(|(_, target, alarm)| (target, alarm.onset)).collect();
+        let back: Vec<(TargetNo, Ms)> = back.map(|(target, alarm)| (target, alarm.onset)).collect();
         for (target, onset) in cells.iter().chain(&back) {
             let own = self.evidence_between(family, *target, reach.max(*onset), self.now);
             entries.extend(own.into_iter().map(|entry| (*target, entry)));
@@ -107,7 +116,7 @@ impl Core {
             let after = &entries[at..];
             let votes = vote(&after.iter().map(|(_, entry)| *entry).collect::<Vec<Entry>>());
             let fine: BTreeSet<usize> =
-                after.iter().filter(|(_, e)| !e.class.is_anomaly()).map(|(_, e)| e.agent).collect();
+                after.iter().filter(|(_, e)| !e.class.is_anomaly()).map(|(_, e)| e.voice).collect();
             let have_answered = fine.len() >= active.min(AGREEING) || votes.agents >= active;
             let is_patient = self.now - after[0].1.received >= PATIENCE_MS;
             if votes.is_clear() && fine.len() >= active.min(2) && (have_answered || is_patient) {

@@ -6,13 +6,14 @@
 //! S           = sum over agents of [ Lambda_a - ln(1 + e^-2.4) ]
 //! E           = mean over mechanisms and windows of e^S;  live: (E_windows + E_stream) / 2
 //! ```
-//! The subtraction keeps e^S an e-value, because E[clip] <= 1 + e^-2.4; a mean of e-values is one. However many
+//! An agent here is a voice: those who were invited together (a cohort) are one on each network, because a hundred
+//! agents of one invitation are no hundred witnesses. The subtraction keeps e^S an e-value, because E[clip] <= 1 + e^-2.4; a mean of e-values is one. However many
 //! results an agent delivers, it is worth at most 4.5 nats.
 
 use super::anonymous::bad_days;
 use super::cells::Cleared;
 use super::core::Core;
-use super::null::{Changes, Nulls, Question, share};
+use super::null::{Nulls, Question, share};
 use super::store::{Entry, Ms};
 use super::world::{FamilyNo, TargetNo};
 use faultline_model::Class;
@@ -43,6 +44,8 @@ pub(super) const CAP_AGAINST: f64 = 2.4;
 pub(super) const WINDOWS_MS: [Ms; 4] = [240_000, 600_000, 1_200_000, 2_400_000];
 /// A suspicion without a new failure is forgotten after this.
 const STREAM_REACH_MS: Ms = 900_000;
+/// Siblings with this much evidence lower the quorum.
+pub(super) const SIBLING_LN_E: f64 = 3.0;
 /// Votes at or below this share of agents clear a suspicion or a block.
 pub(super) const CLEAR_SHARE: f64 = 0.35;
 
@@ -53,12 +56,20 @@ pub(super) struct Votes {
     pub(super) bad: f64,
     /// Agents with results.
     pub(super) agents: usize,
+    /// Agents with any failure.
+    pub(super) failing: usize,
 }
 
 impl Votes {
     /// Says whether nearly nobody votes for a block.
     pub(super) fn is_clear(&self) -> bool {
         self.bad <= CLEAR_SHARE * count(self.agents)
+    }
+
+    /// Says whether so few agents saw any failure that the capped sum of all is negative: an agent without one
+    /// takes away 2.4 nats and one with failures adds at most 4.5.
+    fn is_faint(&self) -> bool {
+        count(self.failing) * (CAP_FOR + CAP_AGAINST) <= CAP_AGAINST * count(self.agents)
     }
 }
 
@@ -93,14 +104,12 @@ pub(super) struct Reading {
     pub(super) bad_days: usize,
 }
 
-/// Everything that a reading depends on: as long as it stays the same, so does the reading.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Basis {
-    results: Changes,
-    controls: u64,
-    floor: Ms,
-    cut: (Ms, Ms),
-    moment: Ms,
+impl Reading {
+    /// Says whether two agents see failures in some window: alone, one is never more than a suspicion.
+    pub(super) fn is_agreed(&self) -> bool {
+        let stream = self.stream.iter().map(|stream| &stream.votes);
+        self.votes.iter().chain(stream).any(|votes| votes.bad > 1.0)
+    }
 }
 
 impl Core {
@@ -120,54 +129,69 @@ impl Core {
         counting.filter(|entry| !self.store.is_excused(target, entry.start)).copied().collect()
     }
 
-    /// Returns what a cell's reading would depend on now.
-    pub(super) fn basis(&self, family: FamilyNo, target: TargetNo) -> Basis {
-        Basis {
-            results: self.world.families[family].changes,
-            controls: self.store.control_changes(target),
-            floor: self.floor_of(family, target),
-            cut: self.cut_span(family),
-            moment: self.rounded_now(),
-        }
-    }
-
     /// Reads a cell; nothing where no result of the longest window failed.
+    ///
+    /// Where so few agents see failures that no window can speak for a block, the evidence is not worked out and given
+    /// as none (ln E = 0): that is nearly every cell at nearly every moment.
     pub(super) fn read_cell(&self, nulls: &mut Nulls, family: FamilyNo, target: TargetNo) -> Option<Reading> {
         let now = self.rounded_now();
         let from = self.floor_of(family, target).max(now - self.reach_ms());
         let entries = self.evidence_between(family, target, from, now);
         let first_failure = entries.iter().find(|entry| entry.class.is_anomaly())?.start;
+        let parts: [&[Entry]; 4] = std::array::from_fn(|number| {
+            &entries[entries.partition_point(|entry| entry.start <= now - self.window_ms(number))..]
+        });
+        let votes = parts.map(vote);
         let mut stream = if self.is_live() { find_stream(&entries, now) } else { None };
-        let since = stream.map(|stream| stream.since);
+        let alone = stream.map(|stream| {
+            let from = entries.partition_point(|entry| entry.start < stream.since);
+            &entries[from..]
+        });
+        if let Some((stream, alone)) = stream.as_mut().zip(alone) {
+            stream.votes = vote(alone);
+            stream.failures = failures(alone);
+            let bad = alone.iter().filter(|entry| entry.class.is_anomaly());
+            stream.is_of_timeouts = share(bad.map(|entry| column(entry.class) == TIMEOUT)) > 0.5;
+        }
+        let has_windows = self.has_return_windows();
+        let bad_days = if has_windows { bad_days(&entries) } else { 0 };
+        let mut reading = Reading { family, target, ln_e: 0.0, votes, stream, first_failure, bad_days };
+        let is_faint = votes.iter().chain(stream.iter().map(|stream| &stream.votes)).all(Votes::is_faint);
+        if !is_faint || has_windows {
+            self.weigh_cell(nulls, &mut reading, &entries);
+        }
+        Some(reading)
+    }
+
+    /// Works out the evidence of a reading.
+    fn weigh_cell(&self, nulls: &mut Nulls, reading: &mut Reading, entries: &[Entry]) {
+        let now = self.rounded_now();
+        let since = reading.stream.map(|stream| stream.since);
+        let is_lazy = self.is_live() && !reading.is_agreed();
+        let (family, target) = (Some(reading.family), reading.target);
         let weights = entries.iter().map(|entry| {
             let (agent, start) = (entry.agent, entry.start);
-            let question = Question { agent, family: Some(family), target, start, since };
+            let question = Question { agent, family, target, start, since, is_lazy };
             weigh(entry.class, self.null_rate(nulls, question))
         });
         let weights: Vec<[f64; MECHANISMS]> = weights.collect();
-        let (mut total, mut votes) = (0.0, [Votes::default(); 4]);
-        for (number, votes) in votes.iter_mut().enumerate() {
+        let mut total = 0.0;
+        for number in 0..WINDOWS_MS.len() {
             let from = entries.partition_point(|entry| entry.start <= now - self.window_ms(number));
             total += e_value(&entries[from..], &weights[from..]);
-            *votes = vote(&entries[from..]);
         }
-        let (returning, windows) = self.returning_e(&entries, &weights, now);
+        let (returning, windows) = self.returning_e(entries, &weights, now);
         let mut e = (total + returning) / (4.0 + windows);
-        if let Some(stream) = &mut stream {
+        if let Some(stream) = &mut reading.stream {
             let from = entries.partition_point(|entry| entry.start < stream.since);
             let alone = e_value(&entries[from..], &weights[from..]);
             stream.ln_e = alone.ln();
-            stream.votes = vote(&entries[from..]);
-            stream.failures = failures(&entries[from..]);
-            let bad = entries[from..].iter().filter(|entry| entry.class.is_anomaly());
-            stream.is_of_timeouts = share(bad.map(|entry| column(entry.class) == TIMEOUT)) > 0.5;
             e = f64::midpoint(e, alone);
         } else if self.is_live() {
             // Without a suspicion the stream's share is that of an empty one, which is 1.
             e = f64::midpoint(e, 1.0);
         }
-        let bad_days = if windows > 0.0 { bad_days(&entries) } else { 0 };
-        Some(Reading { family, target, ln_e: e.ln(), votes, stream, first_failure, bad_days })
+        reading.ln_e = e.ln();
     }
 
     /// Returns the end of a cell's last block, or of its target's last outage, before which nothing counts for a
@@ -209,20 +233,27 @@ fn find_stream(entries: &[Entry], now: Ms) -> Option<Stream> {
 /// Counts the majority votes of agents; independent of the order of agents.
 pub(super) fn vote(entries: &[Entry]) -> Votes {
     let mut slots = Slots::new(entries);
-    let mut tallies: Vec<i32> = Vec::new();
+    let mut tallies: Vec<(i32, bool)> = Vec::new();
     for entry in entries {
-        let slot = slots.of(entry.agent);
+        let slot = slots.of(entry.voice);
         if slot == tallies.len() {
-            tallies.push(0);
+            tallies.push((0, false));
         }
-        tallies[slot] += if entry.class.is_anomaly() { 1 } else { -1 };
+        let is_bad = entry.class.is_anomaly();
+        let (tally, failing) = &mut tallies[slot];
+        *tally += if is_bad { 1 } else { -1 };
+        *failing |= is_bad;
     }
-    let worth = |tally: &i32| match tally {
+    let worth = |(tally, _): &(i32, bool)| match tally {
         0 => 0.5,
         more if *more > 0 => 1.0,
         _ => 0.0,
     };
-    Votes { bad: tallies.iter().map(worth).sum(), agents: tallies.len() }
+    Votes {
+        bad: tallies.iter().map(worth).sum(),
+        agents: tallies.len(),
+        failing: tallies.iter().filter(|(_, failing)| *failing).count(),
+    }
 }
 
 /// Small numbers for the agents of some results, in the order in which they come first.
@@ -234,8 +265,8 @@ struct Slots {
 
 impl Slots {
     fn new(entries: &[Entry]) -> Self {
-        let low = entries.iter().map(|entry| entry.agent).min().unwrap_or(0);
-        let high = entries.iter().map(|entry| entry.agent).max().unwrap_or(0);
+        let low = entries.iter().map(|entry| entry.voice).min().unwrap_or(0);
+        let high = entries.iter().map(|entry| entry.voice).max().unwrap_or(0);
         Self { low, known: vec![u32::MAX; high - low + 1], next: 0 }
     }
 
@@ -253,7 +284,7 @@ impl Slots {
 fn failures(entries: &[Entry]) -> usize {
     let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
     for entry in entries.iter().filter(|entry| entry.class.is_anomaly()) {
-        *counts.entry(entry.agent).or_default() += 1;
+        *counts.entry(entry.voice).or_default() += 1;
     }
     counts.into_values().map(|count| count.min(2)).sum()
 }
@@ -263,7 +294,7 @@ pub(super) fn e_value(entries: &[Entry], weights: &[[f64; MECHANISMS]]) -> f64 {
     let mut slots = Slots::new(entries);
     let mut sums: Vec<[f64; MECHANISMS]> = Vec::new();
     for (entry, weight) in entries.iter().zip(weights) {
-        let slot = slots.of(entry.agent);
+        let slot = slots.of(entry.voice);
         if slot == sums.len() {
             sums.push([0.0; MECHANISMS]);
         }
@@ -310,7 +341,7 @@ mod tests {
     use super::*;
 
     fn entry(agent: usize, start: Ms, class: Class) -> Entry {
-        Entry { start, received: start, key: 0, agent, class, asked: false }
+        Entry { start, received: start, key: 0, agent, voice: agent, class, asked: false }
     }
 
     /// Returns ln E of results that all have the same null rate.
@@ -382,6 +413,6 @@ mod tests {
             entry(1, 1, Class::Ok),
             entry(2, 0, Class::Ok),
         ];
-        assert_eq!(vote(&entries), Votes { bad: 1.5, agents: 3 });
+        assert_eq!(vote(&entries), Votes { bad: 1.5, agents: 3, failing: 2 });
     }
 }

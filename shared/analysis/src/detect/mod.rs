@@ -34,6 +34,7 @@ mod null;
 mod plan;
 mod posterior;
 mod presence;
+mod reads;
 mod setup;
 mod slow;
 mod store;
@@ -47,7 +48,8 @@ pub use view::{CellState, CellView};
 pub(crate) use world::service_of;
 
 use self::core::Core;
-use faultline_model::{Incident, Presence, Record, Timestamp};
+use faultline_model::{AgentId, Incident, Presence, Record, Timestamp};
+use std::collections::BTreeMap;
 
 /// What one evaluation says.
 #[derive(Clone, Debug, Default)]
@@ -76,6 +78,14 @@ impl Detector {
     /// Replaces what is known beforehand: a new list, profile or baseline. Records and incidents stay.
     pub fn update_setup(&mut self, setup: Setup) {
         self.core.update(setup);
+    }
+
+    /// Says which agents were invited together; what they delivered before counts anew if that changed.
+    pub fn set_cohorts(&mut self, cohorts: &BTreeMap<AgentId, String>) {
+        if self.core.setup.cohorts != *cohorts {
+            let setup = Setup { cohorts: cohorts.clone(), ..self.core.setup.clone() };
+            self.core.update(setup);
+        }
     }
 
     /// Takes a record, in any order and however late. Returns false for an id that was taken before.

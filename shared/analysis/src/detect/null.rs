@@ -14,9 +14,9 @@
 use super::cells::Strength;
 use super::core::Core;
 use super::evidence::count;
-use super::store::Ms;
+use super::store::{Entry, Ms};
 use super::world::{CategoryNo, FamilyNo, Place, TargetNo};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Bounds of the null rate.
 const FLOOR: f64 = 0.01;
@@ -74,9 +74,9 @@ impl Changes {
 }
 
 impl Rates {
-    fn is_good(&self, changes: Changes) -> bool {
-        let is_same =
-            if self.is_settled { self.changes.late == changes.late } else { self.changes == changes };
+    fn is_good(&self, changes: Changes, is_lazy: bool) -> bool {
+        let is_old_enough = self.is_settled || is_lazy;
+        let is_same = if is_old_enough { self.changes.late == changes.late } else { self.changes == changes };
         is_same && !self.by_category.is_empty()
     }
 }
@@ -106,6 +106,8 @@ pub(super) struct Question {
     pub(super) start: Ms,
     /// When the suspicion began, where there is one.
     pub(super) since: Option<Ms>,
+    /// A rate that does not know the last seconds will do.
+    pub(super) is_lazy: bool,
 }
 
 impl Core {
@@ -145,7 +147,7 @@ impl Core {
         for ((from, to), prior) in windows.chain(stream) {
             let changes = self.store.agents[question.agent].changes;
             let known = nulls.agents.entry((question.agent, from, to)).or_default();
-            if !known.is_good(changes) {
+            if !known.is_good(changes, question.is_lazy) {
                 let by_category = self.agent_rates(question.agent, (from, to), prior);
                 *known = Rates { by_category, changes, is_settled: to < self.now - SETTLED_MS };
             }
@@ -188,7 +190,7 @@ impl Core {
         for (from, to) in windows.chain(question.since.map(|since| self.until_now(since))) {
             let changes = self.world.families[family].changes;
             let known = nulls.networks.entry((family, from, to)).or_default();
-            if !known.is_good(changes) {
+            if !known.is_good(changes, question.is_lazy) {
                 let by_category = self.network_rates(family, (from, to));
                 *known = Rates { by_category, changes, is_settled: to < self.now - SETTLED_MS };
             }
@@ -206,11 +208,15 @@ impl Core {
             if entries.is_empty() || self.is_explained(family, target) {
                 continue;
             }
-            let rate = share(entries.iter().map(|entry| entry.class.is_anomaly()));
+            let (rate, weight) = if self.store.has_cohorts() {
+                voiced_share(entries)
+            } else {
+                (share(entries.iter().map(|entry| entry.class.is_anomaly())), count(entries.len()))
+            };
             let category = self.world.category(target);
             rates.push((category, rate));
             let own: &mut (f64, f64) = &mut counts[category];
-            *own = (own.0 + rate * count(entries.len()), own.1 + count(entries.len()));
+            *own = (own.0 + rate * weight, own.1 + weight);
         }
         raise(medians_of_others(&rates, counts.len()), &counts, AGENT_WINDOWS[0].1)
     }
@@ -225,6 +231,7 @@ impl Core {
     /// Notes that an alarm of a network was raised or cleared, on which null rates rest.
     pub(super) fn note_alarm(&mut self, family: FamilyNo) {
         self.cells.note_change();
+        self.readings.note_family(family);
         self.world.families[family].changes.note_all();
         for agent in self.store.agents.iter_mut().filter(|agent| agent.place == Place::Home(family)) {
             agent.changes.note_all();
@@ -261,17 +268,24 @@ fn medians_of_others(values: &[(CategoryNo, f64)], categories: usize) -> Vec<f64
     (0..categories).map(median_of).collect()
 }
 
-/// Raises medians to the pooled rate of the other categories without the two that fail most.
+/// Raises medians to the pooled rate of the other categories.
 ///
 /// Where a window holds one or two results per category, the median of their rates is nearly always 0, however
-/// bad the line is. Pooling sees that; leaving out the two worst keeps up to three categories that are really
-/// blocked at once from excusing each other.
+/// bad the line is. Pooling sees that. Up to two categories of which half or more fails are left out, so that three
+/// that are really blocked at once do not excuse each other; categories that fail less are how the line is. (Leaving
+/// out the two that fail most in any case would keep a handful of results, and a rate that is too low by chance.)
 fn raise(mut medians: Vec<f64>, counts: &[(f64, f64)], prior: f64) -> Vec<f64> {
     for (category, median) in medians.iter_mut().enumerate() {
         let others = counts.iter().enumerate().filter(|(other, count)| *other != category && count.1 > 0.0);
         let mut others: Vec<(f64, f64)> = others.map(|(_, count)| *count).collect();
         others.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.total_cmp(&b.1)));
-        let (bad, all) = others.iter().skip(TRIMMED).fold((0.0, 0.0), |sum, c| (sum.0 + c.0, sum.1 + c.1));
+        let mut left = TRIMMED;
+        others.retain(|(bad, all)| {
+            let is_left_out = left > 0 && 2.0 * bad >= *all;
+            left -= usize::from(is_left_out);
+            !is_left_out
+        });
+        let (bad, all) = others.iter().fold((0.0, 0.0), |sum, c| (sum.0 + c.0, sum.1 + c.1));
         if all >= LEAST_POOLED {
             *median = median.max((bad + PRIOR_RATE * prior) / (all + prior));
         }
@@ -288,6 +302,18 @@ pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
         odd if odd % 2 == 1 => Some(values[middle]),
         _ => Some(f64::midpoint(values[middle - 1], values[middle])),
     }
+}
+
+/// Returns the share of anomalies as a mean over voices, and how many voices there are: a cohort that fails at
+/// everything must not make a whole network look lossy.
+fn voiced_share(entries: &[Entry]) -> (f64, f64) {
+    let mut voices: BTreeMap<usize, (f64, f64)> = BTreeMap::new();
+    for entry in entries {
+        let own = voices.entry(entry.voice).or_default();
+        *own = (own.0 + f64::from(u8::from(entry.class.is_anomaly())), own.1 + 1.0);
+    }
+    let number = count(voices.len());
+    (voices.values().map(|(bad, all)| bad / all).sum::<f64>() / number.max(1.0), number)
 }
 
 /// Returns the share of `true`.

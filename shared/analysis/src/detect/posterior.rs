@@ -90,12 +90,18 @@ impl Core {
         for (target, entries) in rows {
             let mut own: BTreeMap<usize, f64> = BTreeMap::new();
             for entry in entries {
-                let question =
-                    Question { agent: entry.agent, family, target: *target, start: entry.start, since: None };
+                let question = Question {
+                    agent: entry.agent,
+                    family,
+                    target: *target,
+                    start: entry.start,
+                    since: None,
+                    is_lazy: false,
+                };
                 let p0 = self.null_rate(nulls, question);
                 let weight = if entry.class.is_anomaly() { 0.92 / p0 } else { 0.08 / (1.0 - p0) };
                 let weight = if is_returning { returning(weight.ln()) } else { weight.ln() };
-                *own.entry(entry.agent).or_default() += weight;
+                *own.entry(entry.voice).or_default() += weight;
             }
             for (agent, sum) in own {
                 let total = agents.entry(agent).or_default();

@@ -75,6 +75,9 @@ pub struct Setup {
     pub beat: Duration,
     /// Regions of agents, where they are known.
     pub regions: BTreeMap<AgentId, String>,
+    /// Agents that were invited together, by the name of their cohort: on one provider they are one voice, however
+    /// many they are. Who is not named here speaks alone.
+    pub cohorts: BTreeMap<AgentId, String>,
     /// Public hosts inside networks of the country, which controls look at from outside, with the network of each.
     pub landmarks: BTreeMap<Target, Asn>,
 }

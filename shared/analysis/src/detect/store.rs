@@ -13,7 +13,7 @@
 use super::null::Changes;
 use super::world::{Place, TargetNo};
 use faultline_model::{AgentId, Asn, Class};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Milliseconds since the Unix epoch.
 pub(super) type Ms = i64;
@@ -59,6 +59,8 @@ pub(super) struct Agent {
     pub(super) id: AgentId,
     pub(super) asn: Asn,
     pub(super) place: Place,
+    /// The number of the agent for which it speaks: itself, or the first of its cohort on the same network.
+    pub(super) voice: usize,
     pub(super) outcomes: Vec<Outcome>,
     pub(super) changes: Changes,
     offset: Ms,
@@ -91,6 +93,8 @@ pub(super) struct Entry {
     pub(super) received: Ms,
     pub(super) key: u64,
     pub(super) agent: usize,
+    /// Whose vote it is: agents of one cohort have one.
+    pub(super) voice: usize,
     pub(super) class: Class,
     pub(super) asked: bool,
 }
@@ -134,6 +138,8 @@ impl Series {
 pub(super) struct Store {
     pub(super) agents: Vec<Agent>,
     numbers: BTreeMap<(AgentId, Asn), usize>,
+    cohorts: BTreeMap<AgentId, String>,
+    voices: BTreeMap<(Place, String), usize>,
     /// By family and target.
     home: Vec<Vec<Series>>,
     /// By target.
@@ -142,8 +148,10 @@ pub(super) struct Store {
     control: Vec<Series>,
     /// Minutes in which records said how their control went: successes and failures, by target.
     flags: Vec<BTreeMap<i64, (u32, u32)>>,
-    /// How often what controls say changed, by target.
-    control_changes: Vec<u64>,
+    /// Minutes in which most controls failed, by target.
+    bad_minutes: Vec<BTreeSet<i64>>,
+    /// How often a minute became such a one, or ceased to be.
+    pub(super) flips: u64,
     token_ms: Ms,
     empty: Series,
 }
@@ -171,9 +179,9 @@ impl Store {
         self.flags.get(target)
     }
 
-    /// Returns how often what controls say of a target changed.
-    pub(super) fn control_changes(&self, target: TargetNo) -> u64 {
-        self.control_changes.get(target).copied().unwrap_or(0)
+    /// Says whether most controls failed in one of these minutes, as records said.
+    pub(super) fn has_bad_minute(&self, target: TargetNo, (from, to): (i64, i64)) -> bool {
+        self.bad_minutes.get(target).is_some_and(|minutes| minutes.range(from..=to).next().is_some())
     }
 
     /// Returns the number of a vantage point, if it has one.
@@ -186,10 +194,12 @@ impl Store {
         if let Some(number) = self.numbers.get(&(id.clone(), asn)) {
             return *number;
         }
+        let voice = self.voice_of(id, place, self.agents.len());
         let agent = Agent {
             id: id.clone(),
             asn,
             place,
+            voice,
             outcomes: Vec::new(),
             changes: Changes::default(),
             offset: 0,
@@ -198,6 +208,22 @@ impl Store {
         self.agents.push(agent);
         self.numbers.insert((id.clone(), asn), self.agents.len() - 1);
         self.agents.len() - 1
+    }
+
+    /// Takes over who was invited together; it counts for agents that come from now on, and for all at the next
+    /// [`Self::rearrange`].
+    pub(super) fn set_cohorts(&mut self, cohorts: &BTreeMap<AgentId, String>) {
+        self.cohorts.clone_from(cohorts);
+    }
+
+    /// Says whether any agents were invited together.
+    pub(super) fn has_cohorts(&self) -> bool {
+        !self.cohorts.is_empty()
+    }
+
+    fn voice_of(&mut self, id: &AgentId, place: Place, own: usize) -> usize {
+        let Some(cohort) = self.cohorts.get(id) else { return own };
+        *self.voices.entry((place, cohort.clone())).or_insert(own)
     }
 
     /// Adds a result of an agent; `start` and `kept` are decided here. Returns the corrected start, and whether
@@ -238,6 +264,9 @@ impl Store {
         for minutes in &mut self.flags {
             *minutes = minutes.split_off(&(before / 60_000));
         }
+        for minutes in &mut self.bad_minutes {
+            *minutes = minutes.split_off(&(before / 60_000));
+        }
     }
 
     /// Sorts every result anew, after the places of agents or the base period changed.
@@ -247,8 +276,13 @@ impl Store {
             series.0.clear();
         }
         self.flags.clear();
+        self.bad_minutes.clear();
+        self.voices.clear();
         for number in 0..self.agents.len() {
-            self.agents[number].place = place(&self.agents[number]);
+            let place = place(&self.agents[number]);
+            let id = self.agents[number].id.clone();
+            self.agents[number].place = place;
+            self.agents[number].voice = self.voice_of(&id, place, number);
             self.reinsert(number);
         }
     }
@@ -275,12 +309,6 @@ impl Store {
 
     fn insert(&mut self, number: usize, outcome: Outcome) {
         self.count_flag(&outcome, true);
-        if outcome.control_ok.is_some() || self.agents[number].place == Place::Control {
-            if self.control_changes.len() <= outcome.target {
-                self.control_changes.resize(outcome.target + 1, 0);
-            }
-            self.control_changes[outcome.target] += 1;
-        }
         let list = &mut self.agents[number].outcomes;
         let at = list.partition_point(|other| (other.start, other.key) < (outcome.start, outcome.key));
         list.insert(at, outcome);
@@ -310,9 +338,11 @@ impl Store {
         }
         self.agents[number].outcomes[at].kept = keeps;
         let (start, received, key) = (it.start, it.received, it.key);
+        let voice = self.agents[number].voice;
         let series = self.series(number, it.target);
         if keeps {
-            series.insert(Entry { start, received, key, agent: number, class: it.class, asked: it.asked });
+            let (agent, class, asked) = (number, it.class, it.asked);
+            series.insert(Entry { start, received, key, agent, voice, class, asked });
         } else {
             series.remove(start, key);
         }
@@ -340,9 +370,17 @@ impl Store {
         if self.flags.len() <= outcome.target {
             self.flags.resize_with(outcome.target + 1, BTreeMap::new);
         }
-        let (good, bad) = self.flags[outcome.target].entry(outcome.start.div_euclid(60_000)).or_default();
-        let count = if ok { good } else { bad };
+        let minute = outcome.start.div_euclid(60_000);
+        let (good, bad) = self.flags[outcome.target].entry(minute).or_default();
+        let count = if ok { &mut *good } else { &mut *bad };
         *count = if adds { *count + 1 } else { count.saturating_sub(1) };
+        let is_bad = *bad > *good;
+        if self.bad_minutes.len() <= outcome.target {
+            self.bad_minutes.resize_with(outcome.target + 1, BTreeSet::new);
+        }
+        let minutes = &mut self.bad_minutes[outcome.target];
+        let has_changed = if is_bad { minutes.insert(minute) } else { minutes.remove(&minute) };
+        self.flips += u64::from(has_changed);
     }
 }
 

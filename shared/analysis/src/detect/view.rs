@@ -92,7 +92,7 @@ impl Core {
         for entry in &bad {
             *classes.entry(entry.class).or_default() += 1;
         }
-        let reading = self.readings.get(&(family, target));
+        let reading = self.readings.get((family, target));
         let (state, since) = self.cell_state(family, target, entries);
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         CellView {
@@ -130,7 +130,7 @@ impl Core {
         if entries.is_empty() {
             return (CellState::NoData, None);
         }
-        let stream = self.readings.get(&(family, target)).and_then(|reading| reading.stream);
+        let stream = self.readings.get((family, target)).and_then(|reading| reading.stream);
         let votes = vote(entries);
         match stream {
             Some(stream) if stream.votes.bad >= 1.0 => {

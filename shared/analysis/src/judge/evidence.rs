@@ -3,8 +3,8 @@
 use super::Fingerprints;
 use super::address::is_near;
 use faultline_model::{
-    CheckKind, Engine, Fact, Failure, HttpFact, LaterReply, Layer, LineFact, Measurement, Observation,
-    PathFact, PathProbe, ProtocolClass, QuicFact, ThroughputFact, TlsFact, TunnelFact,
+    CheckKind, DnsAnswer, Engine, Fact, Failure, HttpFact, LaterReply, Layer, LineFact, Measurement,
+    Observation, PathFact, PathProbe, ProtocolClass, QuicFact, ThroughputFact, TlsFact, TunnelFact,
 };
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -137,6 +137,22 @@ impl<'a> Evidence<'a> {
     pub(crate) fn opinions(&self, hop: u8, engines: &[Engine]) -> Vec<IpAddr> {
         let name = self.name_at(hop);
         self.addresses(|step| engines.contains(&step.engine) && name.is_none_or(|name| is_about(step, name)))
+    }
+
+    /// Returns what some engines were answered about a hop's name, each with how it failed.
+    pub(crate) fn answers_at(
+        &self,
+        hop: u8,
+        engines: &'a [Engine],
+    ) -> impl Iterator<Item = (&'a DnsAnswer, Option<&'a Failure>)> {
+        let name = self.name_at(hop);
+        let ours = self.steps(move |step| engines.contains(&step.engine) && step.hop == hop);
+        ours.filter(move |step| name.is_none_or(|name| is_about(step, name))).filter_map(|step| {
+            match &step.fact {
+                Fact::Dns(answer) => Some((answer, step.failure.as_ref())),
+                _ => None,
+            }
+        })
     }
 
     /// Lists how asking some engines failed.

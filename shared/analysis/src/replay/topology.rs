@@ -88,6 +88,9 @@ pub struct AgentRow {
     /// Its region.
     #[serde(default)]
     pub region: String,
+    /// The name of those who were invited with it.
+    #[serde(default)]
+    pub cohort: String,
 }
 
 /// One target.
@@ -212,6 +215,7 @@ impl Topology {
                 .collect(),
             beat: Duration::from_secs_f64(self.heartbeat_period_s),
             regions: self.regions(),
+            cohorts: self.cohorts(),
             landmarks: self.landmarks.clone(),
         })
     }
@@ -224,6 +228,11 @@ impl Topology {
     fn regions(&self) -> BTreeMap<AgentId, String> {
         let known = self.agents.iter().filter(|row| !row.region.is_empty());
         known.map(|row| (row.agent_id.clone(), row.region.clone())).collect()
+    }
+
+    fn cohorts(&self) -> BTreeMap<AgentId, String> {
+        let known = self.agents.iter().filter(|row| !row.cohort.is_empty());
+        known.map(|row| (row.agent_id.clone(), row.cohort.clone())).collect()
     }
 
     /// Returns how a live run is looked at.

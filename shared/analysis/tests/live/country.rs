@@ -229,6 +229,7 @@ pub fn setup(scenario: &Scenario) -> Setup {
         slow_history: BTreeMap::new(),
         beat: Duration::from_secs(15),
         regions: crate::presence::regions(scenario),
+        cohorts: BTreeMap::new(),
         landmarks: crate::presence::landmarks(scenario),
     }
 }

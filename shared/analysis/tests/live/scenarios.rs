@@ -255,7 +255,8 @@ fn loss_publishes_nothing() {
 
 #[test]
 fn congestion_of_one_provider_publishes_nothing() {
-    for seed in seeds() {
+    // Twelve worlds even where others are played in four: the seventh once said something.
+    for seed in 0..seeds().end.max(12) {
         let scenario =
             Scenario { loss: 0.01, congested: Some((3, 0.2)), lasts: 1_800_000, ..Scenario::default() };
         let outcome = play(&scenario, seed);

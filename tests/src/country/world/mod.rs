@@ -286,6 +286,8 @@ where
     loop {
         // An accept fails when its client has already gone; the next one may be fine.
         if let Ok((tcp, _)) = listener.accept().await {
+            // As web servers are: an answer does not wait until what came before it is acknowledged.
+            let _ = tcp.set_nodelay(true);
             let client = serve(tcp);
             clients.spawn(async move {
                 let _ = timeout(CONNECTION_LIFE, client).await;

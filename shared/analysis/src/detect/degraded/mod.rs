@@ -129,7 +129,7 @@ impl Core {
             });
             let p1 = p0 + RISE;
             let ratio = if entry.class.is_anomaly() { p1 / p0 } else { (1.0 - p1) / (1.0 - p0) };
-            *agents.entry(entry.agent).or_default() += ratio.ln();
+            *agents.entry(entry.voice).or_default() += ratio.ln();
         }
         let price = (-CAP).exp().ln_1p();
         Some(Reading {

@@ -55,6 +55,8 @@ pub(super) struct Incidents {
     updated: Updated,
     /// Live: when each cluster was looked at last, by fingerprint.
     told: BTreeMap<u64, Ms>,
+    /// Live: when sparse networks were looked at last.
+    sparse_looked: Ms,
     /// Live: when something that is held back has to be looked at again.
     pub(super) wake: Option<Ms>,
 }
@@ -103,7 +105,7 @@ impl Core {
             let cells: Vec<(usize, usize)> = cluster.cells.keys().copied().collect();
             let (id, incident) = self.publish(id, &statement);
             for (family, target) in cells {
-                if let Some(alarm) = &mut self.cells.get_mut(family, target).alarm
+                if let Some(alarm) = self.cells.alarm_mut(family, target)
                     && let Some(former) = alarm.incident.replace(id.clone()).filter(|former| *former != id)
                     && let Some(merged) = self.withdraw_merged(&former, &id)
                 {

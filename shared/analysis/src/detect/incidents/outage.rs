@@ -6,7 +6,7 @@
 //! beside a failing control are excused, and alarms on the target that began with it become part of it.
 
 use super::super::alarm::points;
-use super::super::cells::Cleared;
+use super::super::cells::{Alarm, Cleared};
 use super::super::changepoint::{self, Change, Turn};
 use super::super::core::Core;
 use super::super::evidence::{Votes, count, vote};
@@ -129,10 +129,11 @@ impl Core {
         let onset = change.map_or(self.now, |change| change.middle());
         let mut incident = None;
         self.cells.note_change();
+        self.readings.note_target(target);
         let families: Vec<FamilyNo> = self.world.heard().collect();
         for family in families {
-            let cell = self.cells.get_mut(family, target);
-            if let Some(alarm) = cell.alarm.take_if(|alarm| (alarm.onset - onset).abs() <= NEAR_MS) {
+            let is_near = |alarm: &Alarm| (alarm.onset - onset).abs() <= NEAR_MS;
+            if let Some(alarm) = self.cells.take_alarm_if((family, target), is_near) {
                 incident = incident.or(alarm.incident);
             }
         }

@@ -82,7 +82,7 @@ impl Core {
                     continue;
                 }
                 self.note_alarm(family);
-                self.cells.get_mut(family, *target).alarm = Some(alarm);
+                self.cells.set_alarm(family, *target, alarm);
             }
         }
     }

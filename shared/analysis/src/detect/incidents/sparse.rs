@@ -21,13 +21,19 @@ const CLEAR_EVIDENCE: f64 = 11.0;
 const CLEAR_RUN: f64 = 0.75;
 /// More failing targets than this share of the list are no few targets.
 const FEW_SHARE: usize = 3;
+/// Live: how often they are looked at.
+const PACE_MS: Ms = 500;
 /// A network with so many agents speaks through the ordinary alarm.
 const ENOUGH_AGENTS: usize = 3;
 
 impl Core {
     /// Raises and upgrades statements about sparse networks.
     pub(super) fn update_sparse(&mut self, nulls: &mut Nulls) {
-        let families: BTreeSet<FamilyNo> = self.readings.keys().map(|(family, _)| *family).collect();
+        if self.is_live() && self.now - self.incidents.sparse_looked < PACE_MS {
+            return;
+        }
+        self.incidents.sparse_looked = self.now;
+        let families: BTreeSet<FamilyNo> = self.readings.families();
         for family in families {
             let active = self.active_in(family);
             if active > 0 && active < ENOUGH_AGENTS {
@@ -39,8 +45,7 @@ impl Core {
     fn raise_sparse(&mut self, nulls: &mut Nulls, family: FamilyNo) {
         let mut total = 0.0;
         let mut found = Vec::new();
-        let failing: Vec<TargetNo> =
-            self.readings.range((family, 0)..=(family, usize::MAX)).map(|((_, target), _)| *target).collect();
+        let failing: Vec<TargetNo> = self.readings.of_family(family).map(|reading| reading.target).collect();
         for target in failing {
             if self.cells.has_open_alarm(family, target) || self.world.is_canary(target) {
                 continue;
@@ -92,7 +97,7 @@ impl Core {
         let onset = change.map_or(first, |change| change.middle());
         let alarm = Alarm::new(onset, self.now, strength);
         self.note_alarm(family);
-        self.cells.get_mut(family, target).alarm = Some(alarm);
+        self.cells.set_alarm(family, target, alarm);
     }
 
     /// Adds up what a run of results says for the best mechanism, without any cap.
@@ -105,6 +110,7 @@ impl Core {
                 target,
                 start: entry.start,
                 since: None,
+                is_lazy: false,
             };
             let weights = weigh(entry.class, self.null_rate(nulls, question));
             for (sum, weight) in sums.iter_mut().zip(weights) {

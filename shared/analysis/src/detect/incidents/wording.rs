@@ -162,7 +162,7 @@ impl Core {
         }
         reasons.extend(self.describe_controls(statement));
         reasons.extend(self.describe_selectivity(statement));
-        let best = cluster.cells.keys().filter_map(|cell| self.readings.get(cell));
+        let best = cluster.cells.keys().filter_map(|cell| self.readings.get(*cell));
         let best = best.map(|reading| reading.ln_e).max_by(f64::total_cmp);
         if let Some(ln_e) = best.filter(|_| statement.end.is_none()) {
             reasons.push(format!(
@@ -213,8 +213,14 @@ impl Core {
         for family in &statement.families {
             let agents = self.active_in(*family).max(1);
             let more = 3_usize.saturating_sub(agents).max(1);
+            let heard = self.active.get(*family).map_or(0, Vec::len);
+            let cohort = if heard > agents {
+                format!(" ({heard} were heard, but those who were invited together count as one)")
+            } else {
+                String::new()
+            };
             parts.push(format!(
-                "{} agent{} on {}, {more} more would decide it",
+                "{} agent{} on {}{cohort}, {more} more would decide it",
                 if agents == 1 { "one".to_owned() } else { agents.to_string() },
                 if agents == 1 { "" } else { "s" },
                 self.world.families[*family].name

@@ -19,8 +19,7 @@ impl Core {
     /// Returns the moment after which a control must have succeeded for a suspicion on a target that began at
     /// `since`: the first failure of any network on that target within five minutes.
     pub(in super::super) fn control_since(&self, target: TargetNo, since: Ms) -> Ms {
-        let streams = self.readings.values().filter(|reading| reading.target == target);
-        let streams = streams.filter_map(|reading| reading.stream).map(|stream| stream.since);
+        let streams = self.readings.stream_starts(target);
         let alarms = self.cells.alarms().filter(|(_, own, alarm)| *own == target && alarm.is_open());
         let onsets = alarms.map(|(_, _, alarm)| alarm.onset);
         streams

@@ -15,6 +15,9 @@ const FOLLOW_MS: Ms = 150_000;
 impl Core {
     /// Asks controls to look at the landmarks of networks that fall silent.
     pub(super) fn ask_landmarks(&mut self, asks: &mut Vec<Ask>) {
+        if self.setup.landmarks.is_empty() {
+            return;
+        }
         let mut wanted: Vec<Target> = Vec::new();
         for (family, since) in self.silence_suspects() {
             for target in self.landmarks_of(family) {

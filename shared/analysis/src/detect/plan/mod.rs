@@ -40,6 +40,11 @@ const OPEN_PER_AGENT: usize = 4;
 /// How often to look while something is open, and while an incident lasts.
 const BUSY_MS: Ms = 2_000;
 const CALM_MS: Ms = 10_000;
+/// How often silent networks are looked for that have landmarks.
+const SURVEY_MS: Ms = 500;
+/// So many open suspicions put the next decision off by a millisecond, up to this.
+const STREAMS_A_MS: Ms = 4;
+const MOST_PACE_MS: Ms = 250;
 
 /// Whom an ask went to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,6 +64,10 @@ pub(super) struct Plan {
     /// When controls were last asked about a landmark.
     landmarks: BTreeMap<Target, Ms>,
     wake: Option<Ms>,
+    /// When it was last decided what to ask.
+    planned: Ms,
+    /// When landmarks were last thought of.
+    surveyed: Ms,
 }
 
 impl Plan {
@@ -85,6 +94,15 @@ impl Core {
     /// Decides what is asked now.
     pub(super) fn plan_asks(&mut self) -> Vec<Ask> {
         let now = self.now;
+        // One suspicion is asked about at once; a thousand of them together a moment later.
+        let pace =
+            (Ms::try_from(self.readings.stream_count()).unwrap_or(Ms::MAX) / STREAMS_A_MS).min(MOST_PACE_MS);
+        let due = self.plan.planned + pace;
+        if now < due {
+            self.plan.wake = Some(self.plan.wake.map_or(due, |wake| wake.min(due)));
+            return Vec::new();
+        }
+        self.plan.planned = now;
         self.plan.issued.retain(|_, issued| {
             issued.retain(|(at, _)| now - *at <= MEMORY_MS);
             !issued.is_empty()
@@ -92,7 +110,10 @@ impl Core {
         let mut asks = Vec::new();
         self.ask_controls(&mut asks);
         self.ask_canaries(&mut asks);
-        self.ask_landmarks(&mut asks);
+        if now - self.plan.surveyed >= SURVEY_MS {
+            self.plan.surveyed = now;
+            self.ask_landmarks(&mut asks);
+        }
         let mut wants = self.want_suspicions();
         wants.extend(self.want_mapping());
         wants.extend(self.want_ends());
@@ -112,8 +133,7 @@ impl Core {
 
     fn next_look(&self) -> Option<Ms> {
         let mut issued = self.plan.issued.values().flatten();
-        let is_busy = issued.any(|(at, _)| self.now - at < PATIENCE_MS)
-            || self.readings.values().any(|reading| reading.stream.is_some());
+        let is_busy = issued.any(|(at, _)| self.now - at < PATIENCE_MS) || self.readings.stream_count() > 0;
         let has_open = self.cells.alarms().any(|(_, _, alarm)| alarm.is_open())
             || self.incidents.outages.values().any(|outage| outage.cleared.is_none())
             || self.presences.cuts.values().any(|cut| cut.is_open());

@@ -49,7 +49,7 @@ impl Core {
             for (target, _) in order {
                 let is_new =
                     !entries.iter().any(|(own, _)| *own == target) && self.awaited(family, target) == 0;
-                let free = self.active_in(family) - self.exhausted(family, target).len();
+                let free = self.family_agents(family).len() - self.exhausted(family, target).len();
                 let is_wanted = missing > 0 || (is_new && first.is_some());
                 if is_wanted && free > 0 {
                     let count = if cells.len() == 1 { missing } else { 1 };
@@ -97,7 +97,7 @@ impl Core {
 
     /// Returns the pace that leaves one of an agent's two looks at a target in five minutes for the end.
     fn even_pace(&self, family: FamilyNo, cells: usize) -> Ms {
-        let looks = (self.active_in(family) * cells).max(1);
+        let looks = (self.family_agents(family).len() * cells).max(1);
         ASKED_WINDOW_MS / Ms::try_from(looks).unwrap_or(Ms::MAX)
     }
 
@@ -124,7 +124,7 @@ impl Core {
     }
 
     fn last_back(&self, family: FamilyNo) -> Option<Ms> {
-        let own = self.cells.alarms().filter(|(other, _, _)| *other == family);
-        own.filter_map(|(_, _, alarm)| alarm.cleared).map(|cleared| cleared.at).max()
+        let own = self.cells.alarms_of(family);
+        own.filter_map(|(_, alarm)| alarm.cleared).map(|cleared| cleared.at).max()
     }
 }

@@ -21,7 +21,7 @@ const CANARIES: usize = 4;
 impl Core {
     /// Returns the suspicions that are not answered yet.
     pub(super) fn open_streams(&self) -> impl Iterator<Item = (&Reading, Stream)> {
-        self.readings.values().filter_map(|reading| {
+        self.readings.streams().filter_map(|reading| {
             let is_firm = self.open_strength(reading.family, reading.target) == Some(Strength::Firm);
             let is_standing =
                 self.is_standing(reading.family, reading.target) || self.world.is_canary(reading.target);

@@ -8,6 +8,7 @@ use super::super::world::{FamilyNo, Place};
 use super::silence::BURST_MS;
 use super::{Heard, HeardKey};
 use faultline_model::IncidentId;
+use std::collections::BTreeMap;
 
 /// Members that are still silent at or below this share end a cut.
 const CLEAR_SHARE: f64 = 0.35;
@@ -86,6 +87,14 @@ impl Core {
         cut.map_or((0, -1), |cut| (cut.low, cut.ended.map_or(Ms::MAX, |ended| ended.end)))
     }
 
+    /// Returns the families that are or were cut.
+    pub(in super::super) fn cut_families(&self) -> Vec<FamilyNo> {
+        let groups = self.presences.cuts.keys();
+        groups
+            .filter_map(|group| if let Group::Family(family) = group { Some(*family) } else { None })
+            .collect()
+    }
+
     /// Says whether an agent belongs to a group.
     pub(super) fn belongs(&self, group: &Group, key: &HeardKey, heard: &Heard) -> bool {
         match group {
@@ -101,6 +110,7 @@ impl Core {
     /// back when it was noticed.
     fn returns(&self, group: &Group, cut: &Cut) -> Vec<Option<Ms>> {
         let mut taken = Vec::new();
+        let mut cohorts: BTreeMap<&str, Vec<Option<Ms>>> = BTreeMap::new();
         for (key, heard) in &self.presences.agents {
             if !self.belongs(group, key, heard) {
                 continue;
@@ -109,9 +119,14 @@ impl Core {
                 (fell - cut.low).abs() <= BURST_MS && back.is_none_or(|back| back > cut.raised)
             });
             if let Some((_, back)) = fall {
-                taken.push(back.filter(|back| *back <= self.now));
+                let back = back.filter(|back| *back <= self.now);
+                match self.setup.cohorts.get(&key.0) {
+                    Some(cohort) => cohorts.entry(cohort).or_default().push(back),
+                    None => taken.push(back),
+                }
             }
         }
+        taken.extend(cohorts.into_values().map(super::silence::voice));
         taken
     }
 

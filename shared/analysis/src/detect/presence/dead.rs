@@ -30,6 +30,8 @@ const REST_FAILS: f64 = 0.85;
 const LIVE_WINDOWS_MS: [Ms; 4] = [60_000, 120_000, 240_000, 840_000];
 /// Recorded data: the one window.
 const WINDOW_MS: Ms = 840_000;
+/// Live: how often everything is looked at.
+const PACE_MS: Ms = 1_000;
 /// How far back the beginning is looked for.
 const ONSET_REACH_MS: Ms = 4_200_000;
 /// Live: the time over which agents must agree that it is over.
@@ -39,6 +41,10 @@ const END_MS: Ms = 600_000;
 impl Core {
     /// Finds networks that go dead and come back.
     pub(in super::super) fn update_dead(&mut self) {
+        if self.is_live() && self.now - self.presences.dead_looked < PACE_MS {
+            return;
+        }
+        self.presences.dead_looked = self.now;
         self.end_dead();
         let neutral: Vec<TargetNo> =
             (0..self.world.targets.len()).filter(|target| self.world.is_neutral(*target)).collect();
@@ -70,6 +76,9 @@ impl Core {
             return None;
         }
         let windows: &[Ms] = if self.is_live() { &LIVE_WINDOWS_MS } else { &[WINDOW_MS] };
+        if !self.is_mostly_failing(family, windows) {
+            return None;
+        }
         let (mut mean, mut agree) = (0.0, false);
         for window in windows {
             let from = self.now - window;
@@ -84,6 +93,30 @@ impl Core {
             mean += self.dead_evidence(family, &rows).exp();
         }
         agree.then(|| (mean / count(windows.len())).ln())
+    }
+
+    /// Says whether in any of these windows so much fails that a network may be dead; of most there is no need to know
+    /// more.
+    fn is_mostly_failing(&self, family: FamilyNo, windows: &[Ms]) -> bool {
+        let (cut, back) = self.cut_span(family);
+        let longest = windows.iter().copied().max().unwrap_or(WINDOW_MS);
+        let mut counts = vec![(0_usize, 0_usize); windows.len()];
+        for target in 0..self.world.targets.len() {
+            if self.world.targets[target].domestic || self.is_standing(family, target) {
+                continue;
+            }
+            for entry in self.store.cell(family, target).between(self.now - longest, self.now) {
+                if (cut..=back).contains(&entry.start) {
+                    continue;
+                }
+                for ((bad, all), window) in counts.iter_mut().zip(windows) {
+                    let is_in = entry.start >= self.now - window;
+                    *all += usize::from(is_in);
+                    *bad += usize::from(is_in && entry.class.is_anomaly());
+                }
+            }
+        }
+        counts.into_iter().any(|(bad, all)| bad > 0 && count(bad) >= REST_FAILS * count(all))
     }
 
     /// Returns a network's results on neutral targets without the most damaged one: one site must not look like a line.
@@ -114,7 +147,7 @@ impl Core {
         for (target, entry) in rows {
             let p0 = (1.5 * self.history_rate(family, *target, entry.start) + 0.05).clamp(LEAST_NULL, 0.9);
             let ratio = if entry.class.is_anomaly() { FAILS / p0 } else { (1.0 - FAILS) / (1.0 - p0) };
-            *agents.entry(entry.agent).or_default() += ratio.ln();
+            *agents.entry(entry.voice).or_default() += ratio.ln();
         }
         let price = (-CAP).exp().ln_1p();
         agents.values().map(|sum| sum.clamp(-CAP, CAP) - price).sum()

@@ -85,6 +85,10 @@ pub(super) struct Presences {
     looked: Ms,
     /// Something was heard since.
     is_fresh: bool,
+    /// Live: when dead networks were looked for last.
+    dead_looked: Ms,
+    /// Live: no agent falls silent before this, as far as was heard.
+    quiet_until: Option<Ms>,
 }
 
 impl Heard {
@@ -243,6 +247,7 @@ impl Core {
                 continue;
             };
             self.presences.enter(&sign, place, usual);
+            self.presences.quiet_until = None;
             self.presences.is_fresh = true;
         }
     }

@@ -73,18 +73,23 @@ impl Core {
     }
 
     /// Says when to look again if nobody says anything.
-    pub(in super::super) fn next_silence(&self) -> Option<Ms> {
+    pub(in super::super) fn next_silence(&mut self) -> Option<Ms> {
         let waits = if self.now - self.presences.looked < PACE_MS && self.presences.is_fresh {
             Some(self.presences.looked + PACE_MS)
         } else {
             None
         };
-        self.presences.next_fall(self.now).into_iter().chain(waits).min()
+        // A beat only puts a fall off: an early look does no harm, and saves asking every agent at every result.
+        let known = self.presences.quiet_until.filter(|at| *at > self.now);
+        let next = known.or_else(|| self.presences.next_fall(self.now));
+        self.presences.quiet_until = next;
+        next.into_iter().chain(waits).min()
     }
 
     /// Counts the agents of every group.
     pub(super) fn census(&self) -> BTreeMap<Group, Census> {
         let mut groups: BTreeMap<Group, Census> = BTreeMap::new();
+        let mut cohorts: BTreeMap<(Group, &str), Vec<Option<Ms>>> = BTreeMap::new();
         for (key, heard) in &self.presences.agents {
             let Place::Home(family) = heard.place else { continue };
             let stand = self.stand(key, heard);
@@ -93,13 +98,22 @@ impl Core {
             }
             let region = self.region_of(&key.0).map(|region| Group::Region(region.to_owned()));
             for group in [Group::Family(family), Group::Country].into_iter().chain(region) {
-                let census = groups.entry(group).or_default();
-                census.expected += 1;
+                let fall = if let Stand::Gone(at) = stand { Some(at) } else { None };
+                let census = groups.entry(group.clone()).or_default();
                 census.families.insert(family);
-                if let Stand::Gone(at) = stand {
-                    census.falls.push(at);
+                if let Some(cohort) = self.setup.cohorts.get(&key.0) {
+                    cohorts.entry((group, cohort)).or_default().push(fall);
+                    continue;
                 }
+                census.expected += 1;
+                census.falls.extend(fall);
             }
+        }
+        // Those who were invited together are one voice.
+        for ((group, _), falls) in cohorts {
+            let census = groups.entry(group).or_default();
+            census.expected += 1;
+            census.falls.extend(voice(falls));
         }
         for census in groups.values_mut() {
             census.falls.sort_unstable();
@@ -192,6 +206,14 @@ impl Core {
     pub(in super::super) fn region_of(&self, agent: &AgentId) -> Option<&str> {
         self.setup.regions.get(agent).map(String::as_str)
     }
+}
+
+/// Returns the moment at which something happened to most of those who speak with one voice, if it did.
+pub(super) fn voice(moments: Vec<Option<Ms>>) -> Option<Ms> {
+    let all = moments.len();
+    let mut known: Vec<Ms> = moments.into_iter().flatten().collect();
+    known.sort_unstable();
+    if 2 * known.len() > all { known.get(known.len() / 2).copied() } else { None }
 }
 
 /// Returns the width of a burst that may take all of a group.

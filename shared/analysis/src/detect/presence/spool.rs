@@ -85,7 +85,7 @@ impl Core {
     fn late_shares(&self, entries: Vec<Entry>) -> Vec<f64> {
         let mut agents: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
         for entry in entries {
-            let sum = agents.entry(entry.agent).or_default();
+            let sum = agents.entry(entry.voice).or_default();
             sum.0 += usize::from(!entry.class.is_anomaly());
             sum.1 += 1;
         }

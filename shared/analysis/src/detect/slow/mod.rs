@@ -76,6 +76,8 @@ struct Download {
 struct Sample {
     start: Ms,
     agent: usize,
+    /// Whose vote it is.
+    voice: usize,
     is_slow: bool,
     asked: bool,
 }
@@ -202,7 +204,8 @@ impl Core {
                 let offset = self.store.agents[download.agent].offset();
                 let start = (download.raw + offset).min(download.received);
                 let Download { agent, is_slow, asked, .. } = *download;
-                (start, download.key, Sample { start, agent, is_slow, asked })
+                let voice = self.store.agents[agent].voice;
+                (start, download.key, Sample { start, agent, voice, is_slow, asked })
             })
             .filter(|(start, _, _)| *start >= from && *start <= to)
             .collect();
@@ -274,16 +277,18 @@ impl Core {
 
     /// Learns how slow a network and its agents are on other categories in the last hour.
     fn slow_null(&self, family: FamilyNo, category: usize, hour: &Hour) -> Null {
-        let mut counts: BTreeMap<usize, (f64, f64)> = BTreeMap::new();
+        let (mut counts, mut voices) = (BTreeMap::new(), BTreeMap::new());
         let others = (0..self.slow.downloads.len())
             .filter(|other| self.world.category(*other) != category && !self.is_slowed((family, *other)));
         for sample in others.filter_map(|other| hour.get(&(other, family))).flatten() {
-            let own = counts.entry(sample.agent).or_default();
-            *own = (own.0 + f64::from(u8::from(sample.is_slow)), own.1 + 1.0);
+            for (counts, who) in [(&mut counts, sample.agent), (&mut voices, sample.voice)] {
+                let own: &mut (f64, f64) = counts.entry(who).or_default();
+                *own = (own.0 + f64::from(u8::from(sample.is_slow)), own.1 + 1.0);
+            }
         }
-        let rates = counts.values().map(|(slow, all)| slow / all).sum::<f64>();
+        let rates = voices.values().map(|(slow, all)| slow / all).sum::<f64>();
         Null {
-            network: (rates + PRIOR_RATE) / (count(counts.len()) + 1.0),
+            network: (rates + PRIOR_RATE) / (count(voices.len()) + 1.0),
             agents: counts
                 .into_iter()
                 .map(|(agent, (slow, all))| (agent, (slow + PRIOR_RATE) / (all + 1.0)))
@@ -352,7 +357,7 @@ impl Core {
     /// Returns when a cell's slowness ended, if its agents agree that it did.
     fn end_of_slow(&self, cell: (FamilyNo, TargetNo), alarm: &Alarm) -> Option<Ms> {
         let samples = self.samples_of(cell, (alarm.onset, self.now));
-        let agents: BTreeSet<usize> = samples.iter().map(|sample| sample.agent).collect();
+        let agents: BTreeSet<usize> = samples.iter().map(|sample| sample.voice).collect();
         let is_over = if self.is_live() {
             let from = (0..samples.len()).filter(|at| !samples[*at].is_slow);
             let mut votes = from.map(|at| vote(&samples[at..]));
@@ -392,25 +397,31 @@ fn evidence(samples: &[Sample], p0: impl Fn(usize) -> f64) -> f64 {
     for sample in samples {
         let p0 = p0(sample.agent);
         let ratio = if sample.is_slow { SLOW_RATE / p0 } else { (1.0 - SLOW_RATE) / (1.0 - p0) };
-        *agents.entry(sample.agent).or_default() += ratio.ln();
+        *agents.entry(sample.voice).or_default() += ratio.ln();
     }
     let price = (-CAP_AGAINST).exp().ln_1p();
     agents.values().map(|sum| sum.clamp(-CAP_AGAINST, CAP_FOR) - price).sum()
 }
 
 fn vote(samples: &[Sample]) -> Votes {
-    let mut tallies: BTreeMap<usize, i32> = BTreeMap::new();
+    let mut tallies: BTreeMap<usize, (i32, bool)> = BTreeMap::new();
     for sample in samples {
-        *tallies.entry(sample.agent).or_default() += if sample.is_slow { 1 } else { -1 };
+        let (tally, failing) = tallies.entry(sample.voice).or_default();
+        *tally += if sample.is_slow { 1 } else { -1 };
+        *failing |= sample.is_slow;
     }
-    let worth = |tally: &i32| match tally {
+    let worth = |(tally, _): &(i32, bool)| match tally {
         0 => 0.5,
         more if *more > 0 => 1.0,
         _ => 0.0,
     };
-    Votes { bad: tallies.values().map(worth).sum(), agents: tallies.len() }
+    Votes {
+        bad: tallies.values().map(worth).sum(),
+        agents: tallies.len(),
+        failing: tallies.values().filter(|(_, failing)| *failing).count(),
+    }
 }
 
 fn points(samples: &[Sample]) -> Vec<Point> {
-    samples.iter().map(|s| Point { start: s.start, agent: s.agent, is_bad: s.is_slow }).collect()
+    samples.iter().map(|s| Point { start: s.start, agent: s.voice, is_bad: s.is_slow }).collect()
 }

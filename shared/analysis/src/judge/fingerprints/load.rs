@@ -6,7 +6,7 @@ use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// The largest file that is read; OONI's largest has 300 KB.
 pub const MAX_FILE_BYTES: usize = 16 << 20;
@@ -84,7 +84,7 @@ struct PlanetRow {
 }
 
 /// Fingerprints on their way into a set.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Gathering {
     addresses: BTreeMap<IpAddr, Entry>,
     aliases: BTreeMap<String, Entry>,
@@ -96,7 +96,13 @@ pub(super) struct Gathering {
 }
 
 impl Gathering {
+    /// Returns those that need no file; their expressions are compiled once.
     pub(super) fn built_in() -> Self {
+        static BUILT_IN: LazyLock<Gathering> = LazyLock::new(Gathering::compile_built_in);
+        BUILT_IN.clone()
+    }
+
+    fn compile_built_in() -> Self {
         let mut all = Self::default();
         let entry = |name: &str| Entry { name: format!("faultline.{name}"), scope: Scope::Provider };
         for (name, start) in built_in::BLOCK_LOCATIONS {

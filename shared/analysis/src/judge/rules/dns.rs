@@ -3,7 +3,7 @@
 use super::super::address::is_public;
 use super::super::evidence::are_apart;
 use super::super::{ControlFact, Evidence, View};
-use super::{Finding, views_at};
+use super::{Finding, dns_flags, views_at};
 use faultline_model::{Class, Engine, Failure, Layer, LayerStatus};
 
 /// The address is nobody else's.
@@ -17,6 +17,9 @@ pub(super) fn find(evidence: &Evidence<'_>) -> Option<Finding> {
     if !evidence.raced(evidence.hop()).is_empty() {
         // The denial came first, and an address behind it.
         return Some(Finding::new(Class::DnsNxdomain, "dns.injection.race"));
+    }
+    if let Some(telling) = dns_flags::find(evidence) {
+        return Some(telling);
     }
     let finding = match evidence.failure()? {
         Failure::DnsNxdomain => Finding::new(Class::DnsNxdomain, "dns.nxdomain"),
@@ -121,7 +124,7 @@ pub(super) fn find_proven(evidence: &Evidence<'_>, controls: &[&ControlFact]) ->
 
 /// Returns the rule by which an answer is known not to be the true one, whatever its address does: a second, different
 /// answer came behind it, or the public resolver says the same as the system's over UDP and something else where nobody
-/// can read along. No control may have the address.
+/// can read along, or the system's resolver alone says that the zone is its own. No control may have the address.
 fn misled(evidence: &Evidence<'_>, controls: &[&ControlFact], hop: u8) -> Option<&'static str> {
     if !is_unknown_elsewhere(evidence, controls, hop) {
         return None;
@@ -133,8 +136,12 @@ fn misled(evidence: &Evidence<'_>, controls: &[&ControlFact], hop: u8) -> Option
     own.sort_unstable();
     plain.sort_unstable();
     let encrypted = evidence.opinions(hop, &[Engine::Doh, Engine::Dot]);
-    let is_misled = plain == own && !encrypted.is_empty() && are_apart(&own, &encrypted);
-    is_misled.then_some(FORGED)
+    let is_other = !encrypted.is_empty() && are_apart(&own, &encrypted);
+    if is_other && plain == own {
+        return Some(FORGED);
+    }
+    let is_own_zone = dns_flags::is_own_zone(evidence, hop) && !evidence.is_handshake_valid(hop);
+    (is_other && is_own_zone).then_some("dns.forged.own_zone")
 }
 
 /// Judges an answer whose address shows a page of somebody else: no other resolver and no control has it.

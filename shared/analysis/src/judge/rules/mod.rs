@@ -2,6 +2,7 @@
 
 mod diagnose;
 mod dns;
+mod dns_flags;
 mod http;
 mod local;
 pub(super) mod messaging;
@@ -83,6 +84,9 @@ pub(super) fn apply(evidence: &Evidence<'_>, controls: &[&ControlFact]) -> Judge
         CheckKind::Diagnose => diagnose::apply(evidence, controls),
         CheckKind::Selfcheck => selfcheck::apply(evidence),
     };
+    if is_news(judgement.status) && local::has_filter(evidence) {
+        judgement = Finding::new(Class::LocalNetworkDown, local::FILTER).judged(LayerStatus::Insufficient);
+    }
     if judgement.hop == 0 {
         judgement.hop = evidence.hop();
     }
@@ -90,6 +94,10 @@ pub(super) fn apply(evidence: &Evidence<'_>, controls: &[&ControlFact]) -> Judge
         judgement.evidence = evidence.supporting(judgement.layer, judgement.hop);
     }
     judgement
+}
+
+const fn is_news(status: LayerStatus) -> bool {
+    !matches!(status, LayerStatus::Ok | LayerStatus::Insufficient)
 }
 
 /// The id of what is said where no rule finds anything.
@@ -139,7 +147,8 @@ fn by_layer(evidence: &Evidence<'_>, controls: &[&ControlFact]) -> Option<Findin
             .or_else(|| http::find(evidence, controls))
             .or_else(|| tls::find_intercepted(evidence, controls))
             .or_else(|| http::find_alone(evidence, controls))
-            .or_else(|| dns::find_misled(evidence, controls)),
+            .or_else(|| dns::find_misled(evidence, controls))
+            .or_else(|| dns_flags::find_provider(evidence, controls)),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::super::Evidence;
 use super::Finding;
-use faultline_model::{Class, Ipv6, Judgement, Layer, LayerStatus};
+use faultline_model::{Class, Ipv6, Judgement, Layer, LayerStatus, LineFilter};
 
 /// Judges a `selfcheck`.
 pub(super) fn apply(evidence: &Evidence<'_>) -> Judgement {
@@ -19,7 +19,11 @@ pub(super) fn apply(evidence: &Evidence<'_>) -> Judgement {
     if !line.is_up {
         return fault(Layer::Tcp, "selfcheck.line_down");
     }
-    let rule = if line.ipv6 == Ipv6::Broken { "selfcheck.ipv6_broken" } else { "ok" };
+    let rule = match (line.filter, line.ipv6) {
+        (LineFilter::Present, _) => "selfcheck.subscriber_filter",
+        (_, Ipv6::Broken) => "selfcheck.ipv6_broken",
+        _ => "ok",
+    };
     Finding::new(Class::Ok, rule).judged(LayerStatus::Ok)
 }
 
@@ -53,5 +57,7 @@ mod tests {
         assert_eq!(judged(up()), (Class::Ok, LayerStatus::Ok, "ok".to_owned()));
         let broken = LineFact { ipv6: Ipv6::Broken, ..up() };
         assert_eq!(judged(broken), (Class::Ok, LayerStatus::Ok, "selfcheck.ipv6_broken".to_owned()));
+        let filtered = LineFact { filter: LineFilter::Present, ..up() };
+        assert_eq!(judged(filtered), (Class::Ok, LayerStatus::Ok, "selfcheck.subscriber_filter".to_owned()));
     }
 }

@@ -165,6 +165,7 @@ pub fn run(gathered: &Gathered, profile: Option<&CountryProfile>) -> Result<Ooni
         slow_history: BTreeMap::new(),
         beat: LIVE_BEAT,
         regions: BTreeMap::new(),
+        cohorts: BTreeMap::new(),
         landmarks: BTreeMap::new(),
     };
     let categories: BTreeMap<Target, Category> =

@@ -172,3 +172,6 @@ fn lag_words(seconds: f64) -> String {
 fn moment_s(seconds: i64) -> Timestamp {
     Timestamp::from_unix_ms(seconds.saturating_mul(1000))
 }
+
+#[cfg(test)]
+mod tests;
