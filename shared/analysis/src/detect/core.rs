@@ -1,6 +1,6 @@
 //! The state behind the detector: what was received, what is known of each cell, and the clock.
 
-use super::cells::{Cells, Past};
+use super::cells::{CellNo, Cells, Past};
 use super::degraded::Degraded;
 use super::evidence::count;
 use super::incidents::Incidents;
@@ -14,7 +14,7 @@ use super::store::{Entry, Ms, Outcome, Store, hash};
 use super::world::{FamilyNo, Place, TargetNo, World};
 use super::{Evaluation, ms};
 use faultline_model::{CheckKind, Class, MeasurementId, Record, Timestamp, Why};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 const HOUR_MS: Ms = 3_600_000;
 /// The past loses this part an hour (method 3.1).
@@ -52,6 +52,8 @@ pub(super) struct Core {
     /// The short name of local time, where the profile gives one.
     pub(super) time_zone: Option<String>,
     pub(super) usual: BTreeMap<FamilyNo, [f64; 24]>,
+    /// Cells of which recorded ordinary days are known.
+    pub(super) recorded: BTreeSet<CellNo>,
     /// Usual shares of slow downloads by hour of local time.
     pub(super) usual_slow: BTreeMap<FamilyNo, [f64; 24]>,
     pub(super) slow: Slow,
@@ -71,7 +73,7 @@ pub(super) struct Core {
     pub(super) ends_looked: Ms,
     queue: BTreeMap<(Ms, MeasurementId), Record>,
     seen: Seen,
-    first: Option<Ms>,
+    pub(super) first: Option<Ms>,
     hour: Option<i64>,
     pub(super) is_warm: bool,
 }
@@ -91,6 +93,7 @@ impl Core {
             utc_offset_ms: 0,
             time_zone: None,
             usual: BTreeMap::new(),
+            recorded: BTreeSet::new(),
             usual_slow: BTreeMap::new(),
             slow: Slow::default(),
             degraded: Degraded::default(),
@@ -275,6 +278,7 @@ impl Core {
                 );
             }
         }
+        self.recorded = sums.keys().copied().collect();
         for ((family, target), (anomalies, results)) in sums {
             let cell = self.cells.get_mut(family, target);
             if cell.past == Past::default() && results > 0.0 {

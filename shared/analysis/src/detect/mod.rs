@@ -37,12 +37,14 @@ mod presence;
 mod reads;
 mod setup;
 mod slow;
+mod standing;
 mod store;
 mod view;
 mod world;
 
 pub use ask::{Ask, AskReason, Who};
 pub use setup::{LIVE_BEAT, Mode, Setup, TargetInfo};
+pub use standing::Standing;
 pub use view::{CellState, CellView};
 
 pub(crate) use world::service_of;
@@ -119,6 +121,13 @@ impl Detector {
     /// after; ids, `detected_at` and revision numbers continue.
     pub fn restore(&mut self, incidents: Vec<Incident>) {
         self.core.restore(incidents);
+    }
+
+    /// Returns the blocks that were there before our data begin, in the order of networks and targets, as of the last
+    /// evaluation.
+    #[must_use]
+    pub fn standing(&self) -> Vec<Standing> {
+        self.core.standing()
     }
 
     /// Returns every cell of home networks that were ever heard, in the order of networks and targets, as of the

@@ -56,7 +56,7 @@ pub(super) fn play(
     }
     let mut incidents: Vec<Incident> = detector.incidents().cloned().collect();
     incidents.sort_by(|a, b| (a.detected_at, &a.id).cmp(&(b.detected_at, &b.id)));
-    Output { incidents }
+    Output { incidents, standing: detector.standing() }
 }
 
 fn detector_takes(detector: &mut Detector, record: Option<Record>) {

@@ -10,7 +10,7 @@ pub use heartbeat::Heartbeat;
 pub use row::{Row, RowError};
 pub use topology::{AgentRow, AsnRow, HourRates, Kind, Recording, TargetRow, Topology, TopologyError};
 
-use crate::detect::Detector;
+use crate::detect::{Detector, Standing};
 use faultline_model::{Incident, Record, Timestamp};
 use serde::Serialize;
 use std::time::Duration;
@@ -20,6 +20,9 @@ use std::time::Duration;
 pub struct Output {
     /// Every incident that was published, withdrawn ones too, by time of first publication.
     pub incidents: Vec<Incident>,
+    /// What was blocked already when the data begin.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub standing: Vec<Standing>,
 }
 
 /// Longer than any recording: after its last heartbeat nobody could be heard.
@@ -105,5 +108,5 @@ fn play(
     }
     let mut incidents: Vec<Incident> = detector.incidents().cloned().collect();
     incidents.sort_by(|a, b| (a.detected_at, &a.id).cmp(&(b.detected_at, &b.id)));
-    Output { incidents }
+    Output { incidents, standing: detector.standing() }
 }

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod outage;
+mod parts;
 mod publish;
 mod restore;
 mod shutdown;

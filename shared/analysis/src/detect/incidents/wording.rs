@@ -155,6 +155,8 @@ impl Core {
         if statement.families.len() > DESCRIBED {
             reasons.push(format!("{} more providers show the same", statement.families.len() - DESCRIBED));
         }
+        reasons.extend(self.describe_parts(statement));
+        reasons.extend(self.describe_partly(statement));
         reasons.extend(self.describe_others(statement));
         if let Some(gateway) = statement.transit {
             let name = self.gateway_name(gateway);
@@ -176,6 +178,7 @@ impl Core {
             "explanations compared (model scores, not probabilities): one provider {:.2}, several {:.2}, the country {:.2}, the site {:.2}, nothing {:.2}",
             p.one, p.several, p.national, p.target, p.nothing
         ));
+        reasons.extend(self.describe_baseline(statement));
         if statement.returns > 0 {
             reasons.push(format!("it came back {} times after it had seemed over", statement.returns));
         }
