@@ -90,6 +90,7 @@ mod tests {
             targets: vec![spec],
             landmarks: vec![],
             throughput_control: None,
+            line: faultline_model::LineProbes::default(),
             risk: std::collections::BTreeMap::new(),
         }
     }
