@@ -54,6 +54,26 @@ pub(crate) fn explanation_text(said: &Explanation) -> String {
     hours(&mut text, said);
     answer(&mut text, "users?", &said.users.said);
     answer(&mut text, "like what?", &said.resembles.said);
+    alike(&mut text, said);
+    answer(&mut text, "ways around?", &said.circumvention.said);
+    for way in &said.circumvention.classes {
+        let _ = writeln!(
+            text,
+            "    {:<9} {} ({} passed, {} blocked, {} unclear, from {} networks)",
+            way.class, way.answer, way.passed, way.blocked, way.unclear, way.networks
+        );
+    }
+    why(&mut text, said);
+    said.claims.iter().for_each(|claim| text.push_str(&claim_text(claim)));
+    let _ = writeln!(
+        text,
+        "  rests on {} results of {} vantage points",
+        said.footing.results, said.footing.agents
+    );
+    text
+}
+
+fn alike(text: &mut String, said: &Explanation) {
     for alike in &said.resembles.incidents {
         let parts = &alike.parts;
         let _ = writeln!(
@@ -72,27 +92,15 @@ pub(crate) fn explanation_text(said: &Explanation) -> String {
             parts.synchrony
         );
     }
-    answer(&mut text, "ways around?", &said.circumvention.said);
-    for way in &said.circumvention.classes {
-        let _ = writeln!(
-            text,
-            "    {:<9} {} ({} passed, {} blocked, {} unclear, from {} networks)",
-            way.class, way.answer, way.passed, way.blocked, way.unclear, way.networks
-        );
-    }
+}
+
+fn why(text: &mut String, said: &Explanation) {
     let _ = writeln!(text, "  {}  {}: {}", "why?".bold(), said.cause.cause, printable(&said.cause.sentence));
     for source in &said.cause.sources {
         let (by, words, address) =
             (printable(&source.by), printable(&source.words), printable(&source.source));
         let _ = writeln!(text, "    {by}: {words} ({}, {address})", source.cause.as_str());
     }
-    said.claims.iter().for_each(|claim| text.push_str(&claim_text(claim)));
-    let _ = writeln!(
-        text,
-        "  rests on {} results of {} vantage points",
-        said.footing.results, said.footing.agents
-    );
-    text
 }
 
 fn answer(text: &mut String, question: &str, said: &Said) {
