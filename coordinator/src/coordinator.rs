@@ -6,6 +6,7 @@ use crate::fleet::Fleet;
 use crate::lists::Lists;
 use crate::networks::Networks;
 use crate::pipeline::{Confirmations, View};
+use crate::publish::Shelf;
 use crate::store::{Archive, PresenceEvent, Registry};
 use faultline_analysis::judge::Fingerprints;
 use faultline_model::{Baseline, Incident, OwnHosts, Presence};
@@ -36,6 +37,8 @@ pub(crate) struct Coordinator {
     pub(crate) addresses: Vec<String>,
     pub(crate) counters: Counters,
     pub(crate) confirmations: Confirmations,
+    /// The sealed hours.
+    pub(crate) shelf: Shelf,
     /// Nudges the planner.
     pub(crate) replan: Notify,
     /// Nudges the pipeline: something new is in the archive.
@@ -64,6 +67,7 @@ pub(crate) struct Parts {
     pub(crate) fingerprints: Fingerprints,
     pub(crate) authority: CertificateAuthority,
     pub(crate) addresses: Vec<String>,
+    pub(crate) shelf: Shelf,
     pub(crate) stop: CancellationToken,
 }
 
@@ -87,6 +91,7 @@ impl Coordinator {
             addresses: parts.addresses,
             counters: Counters::default(),
             confirmations: Confirmations::default(),
+            shelf: parts.shelf,
             replan: Notify::new(),
             stored: Notify::new(),
             presence: PresenceQueue::default(),

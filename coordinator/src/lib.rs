@@ -24,6 +24,7 @@ mod networks;
 mod pipeline;
 mod planner;
 pub mod planning;
+mod publish;
 mod retention;
 pub mod serve;
 pub mod store;

@@ -6,6 +6,7 @@ use crate::coordinator::{Coordinator, Parts};
 use crate::countries::Countries;
 use crate::fleet::Fleet;
 use crate::lists::Lists;
+use crate::publish::{self, Shelf};
 use crate::store::sqlite::{SqliteStore, StoreEnd};
 use crate::store::{Registry, StoreError};
 use crate::{pipeline, planner, retention};
@@ -70,6 +71,7 @@ pub async fn serve(settings: Settings, ready: impl FnOnce(SocketAddr, SocketAddr
         fingerprints: settings.fingerprints,
         authority,
         addresses,
+        shelf: Shelf::open(settings.data.join("archive"))?,
         stop: stop.clone(),
     });
     let pipeline = pipeline::Pipeline::resume(Arc::clone(&coordinator)).await?;
@@ -77,6 +79,7 @@ pub async fn serve(settings: Settings, ready: impl FnOnce(SocketAddr, SocketAddr
     supervisor.start("planner", planner::run(Arc::clone(&coordinator)));
     supervisor.start("pipeline", pipeline.run());
     supervisor.start("presence", retention::run_presence(Arc::clone(&coordinator)));
+    supervisor.start("publication", publish::run_publication(Arc::clone(&coordinator)));
     supervisor.start("retention", retention::run_retention(Arc::clone(&coordinator), settings.retention));
     supervisor.start("web", api::serve_web(Arc::clone(&coordinator), web_listener));
     supervisor.start("door", post.serve());

@@ -3,6 +3,7 @@
 
 mod agent;
 mod apart;
+mod archive;
 pub mod door;
 mod matrix;
 mod notes;

@@ -1,7 +1,7 @@
 //! The readers' side: plain HTTP/1 and HTTP/2, read only. The live page, JSON, and the research gRPC on one port.
 
 use super::research::{self, Research, Watch};
-use super::{ApiError, apart, country_matrix, notes, tell};
+use super::{ApiError, apart, archive, country_matrix, notes, tell};
 use crate::coordinator::Coordinator;
 use crate::dashboard;
 use axum::extract::{Path, Query, State};
@@ -111,6 +111,8 @@ fn router(coordinator: Arc<Coordinator>) -> Router {
         .route("/api/v1/incidents/{id}/as/{form}", get(written))
         .route("/api/v1/calendar", get(calendar))
         .route("/api/v1/watch", get(watch))
+        .route("/archive/manifest.jsonl", get(archive::manifest))
+        .route("/archive/public/{*path}", get(archive::file))
         .fallback(|| async { ApiError::NotFound("there is nothing here; see /api/v1/incidents".into()) })
         .with_state(coordinator)
         .merge(grpc.reset_fallback())

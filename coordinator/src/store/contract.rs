@@ -95,7 +95,7 @@ fn agent(name: &str) -> AgentRecord {
     }
 }
 
-pub(super) fn measurement(id: &str, received_at: i64) -> NewMeasurement {
+pub(crate) fn measurement(id: &str, received_at: i64) -> NewMeasurement {
     NewMeasurement {
         measurement: Measurement {
             id: MeasurementId::new(id).expect("valid"),

@@ -7,7 +7,7 @@
 //! An answer means that the change is on disk.
 
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 #[cfg(test)]
 mod contract_notes;
 mod rows;

@@ -155,9 +155,14 @@ impl Server {
 
     /// Gets a path over plain HTTP and returns status, headers and body.
     pub async fn get(&self, path: &str) -> anyhow::Result<(u16, String, String)> {
+        self.get_with(path, "").await
+    }
+
+    /// Reads a page with more header lines, each ended by CR and LF.
+    pub async fn get_with(&self, path: &str, more: &str) -> anyhow::Result<(u16, String, String)> {
         use tokio::io::AsyncWriteExt;
         let mut stream = TcpStream::connect(self.http).await?;
-        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{more}\r\n");
         stream.write_all(request.as_bytes()).await?;
         let mut answer = Vec::new();
         tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await??;

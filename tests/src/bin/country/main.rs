@@ -120,8 +120,7 @@ struct RunArgs {
     /// Ends as soon as everything true has been said in full.
     #[arg(long)]
     until_right: bool,
-    /// Agents begin with so many hours of the day's budget spent: no routine check in hand, and of what is kept back
-    /// for confirmations only the day's remaining part.
+    /// Agents begin with what their budget has left after so many hours of the list's routine work.
     #[arg(long, value_name = "HOURS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..24))]
     hours_spent: u32,
 }

@@ -26,7 +26,7 @@ pub struct MixArgs {
     /// Draws other incidents.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Hours of the day whose budget the agents have spent already.
+    /// Agents begin with what their budget has left after so many hours of the list's routine work.
     #[arg(long, value_name = "HOURS", default_value_t = 18, value_parser = clap::value_parser!(u32).range(..24))]
     hours_spent: u32,
     /// Writes all runs and the summary, one JSON object, to this file; - is standard output.
@@ -46,6 +46,8 @@ struct Done {
     drawn: Drawn,
     pace: Option<Pace>,
     score: Option<Score>,
+    /// What was said, where it was not right.
+    incidents: Option<Value>,
     trouble: Option<String>,
 }
 
@@ -88,12 +90,18 @@ fn described(number: usize, drawn: &Drawn) -> String {
 
 fn one(args: &MixArgs, drawn: Drawn, number: usize) -> Done {
     match result(args, &drawn, number) {
-        Ok((pace, score)) => Done { drawn, pace, score: Some(score), trouble: None },
-        Err(error) => Done { drawn, pace: None, score: None, trouble: Some(format!("{error:#}")) },
+        Ok((pace, score, incidents)) => {
+            let mut done = Done { drawn, pace, score: Some(score), incidents: None, trouble: None };
+            done.incidents = (!done.is_right()).then_some(incidents);
+            done
+        }
+        Err(error) => {
+            Done { drawn, pace: None, score: None, incidents: None, trouble: Some(format!("{error:#}")) }
+        }
     }
 }
 
-fn result(args: &MixArgs, drawn: &Drawn, number: usize) -> Result<(Option<Pace>, Score)> {
+fn result(args: &MixArgs, drawn: &Drawn, number: usize) -> Result<(Option<Pace>, Score, Value)> {
     let program = super::program()?;
     let beside = program.parent().unwrap_or(Path::new(".")).to_owned();
     let folder = std::env::temp_dir().join(format!("faultline-mix-{}", std::process::id()));
@@ -124,8 +132,9 @@ fn result(args: &MixArgs, drawn: &Drawn, number: usize) -> Result<(Option<Pace>,
     let _ = std::fs::remove_dir_all(&folder);
     let Some(document) = document.filter(|_| status.success()) else { bail!("the run ended early") };
     let paces: Vec<Pace> = serde_json::from_value(document["pace"].clone()).context("reading the pace")?;
+    let incidents = document["incidents"].clone();
     let result: RunResult = serde_json::from_value(document).context("reading the result")?;
-    Ok((paces.into_iter().next(), score(&result)))
+    Ok((paces.into_iter().next(), score(&result), incidents))
 }
 
 fn said(run: &Done) -> String {

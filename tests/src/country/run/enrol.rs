@@ -8,8 +8,8 @@ use super::Run;
 use crate::country::programs::{self, ProgramError};
 use crate::country::timeline::now_ms;
 use anyhow::{Context, Result, anyhow, ensure};
-use faultline_agent::policy::{Allowance, Ledger};
-use faultline_model::{Asn, CountryCode, Timestamp};
+use faultline_agent::policy::{Allowance, Budget, Ledger, Purse};
+use faultline_model::{Asn, CheckKind, CountryCode, Depth, Timestamp};
 use faultline_proto::agent::BudgetClass;
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
@@ -20,6 +20,8 @@ use tokio::time::sleep;
 /// No new round begins after that.
 const PATIENCE: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Routine checks for each confirmation that chance asks for.
+const CHECKS_PER_CHANCE: u32 = 14;
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 /// Who takes part.
@@ -79,19 +81,32 @@ impl Run {
         Ok(())
     }
 
-    /// Leaves an agent what it would have in the day's later hours, had it spent everything evenly and got nothing back.
+    /// Leaves an agent what its own budget has left after so many hours of the list's routine work, begun with a full one,
+    /// with one confirmation for every fourteen checks (method 5: chance failures cost 7 %).
     fn spend(&self, seat: &Seat) -> Result<()> {
-        let ledger =
-            Ledger::new(&Allowance::of(BudgetClass::Standard, false), Timestamp::from_unix_ms(now_ms()));
-        let mut ledger = serde_json::to_value(ledger).context("writing an agent's ledger")?;
-        let left = f64::from(24_u32.saturating_sub(self.options.hours_spent)) / 24.0;
-        for (purse, left) in [("routine", 0.0), ("reserve", left)] {
-            for unit in ["checks", "bytes"] {
-                let full =
-                    ledger["budget"][purse][unit].as_f64().context("an agent's ledger has no budget")?;
-                ledger["budget"][purse][unit] = (full * left).into();
+        let scenario = &self.country.scenario;
+        let agents =
+            scenario.provider(&seat.asn.get().to_string()).map_or(1, |provider| provider.agents.len());
+        let looks = u32::try_from(scenario.list.targets.len()).unwrap_or(u32::MAX).max(1);
+        let every = scenario.list.cell_period * u32::try_from(agents).unwrap_or(1) / looks;
+        let allowance = Allowance::of(BudgetClass::Standard, false);
+        let end = Timestamp::from_unix_ms(now_ms());
+        let mut at = end - Duration::from_secs(3600) * self.options.hours_spent;
+        let mut budget = Budget::full(&allowance, at);
+        let cost = CheckKind::Web.expected_bytes(Depth::Light);
+        for number in 1_u32.. {
+            at = at + every;
+            if at >= end {
+                break;
+            }
+            // What the budget does not give is not done.
+            let _ = budget.take(&allowance, Purse::Routine, cost, at);
+            if number % CHECKS_PER_CHANCE == 0 {
+                let _ = budget.take(&allowance, Purse::Reserve, cost, at);
             }
         }
+        let mut ledger = serde_json::to_value(Ledger::new(&allowance, end)).context("writing a ledger")?;
+        ledger["budget"] = serde_json::to_value(budget).context("writing a budget")?;
         let path = self.home(&seat.name).join("ledger.json");
         let mut file = std::fs::OpenOptions::new();
         let file = file.write(true).create(true).truncate(true).mode(0o600).open(&path);
