@@ -12,6 +12,7 @@ use crate::spool::{Bounds, Spool, SpoolError, SpoolHandle};
 use crate::state::{AgentRecord, BudgetChoice, Home, StateError};
 use crate::status::{BudgetReport, Report, Status, TermsReport};
 use crate::uplink::{self, Intake};
+use faultline_model::OwnHosts;
 use faultline_runtime::tls::Identity;
 use faultline_runtime::{Supervisor, now};
 use std::path::PathBuf;
@@ -81,7 +82,8 @@ impl Agent {
         let ledger = home.load_json("ledger.json").unwrap_or_else(|_| Ledger::new(&allowance, now()));
         let mut policy = Policy::new(allowance, checks.keys().copied().collect(), list, ledger)
             .for_control(record.control)
-            .standing_in(record.country, local_zone());
+            .standing_in(record.country, local_zone())
+            .reached_at(OwnHosts::of(&record.addresses));
         policy.set_terms(terms.clone(), granted(&record, &terms));
         Ok(Self {
             home,
@@ -102,6 +104,9 @@ impl Agent {
     /// Shares what the checks' network learns of the line's own addresses.
     #[must_use]
     pub fn knowing(self, own: Arc<Own>) -> Self {
+        for address in OwnHosts::of(&self.record.addresses).addresses() {
+            own.coordinator_at(address);
+        }
         Self { own, ..self }
     }
 
@@ -222,7 +227,8 @@ pub fn start(
     setup: Setup,
     supervisor: &mut Supervisor,
 ) -> Result<(), StartError> {
-    let channel = uplink::channel(&agent.record, &setup.identity).map_err(StartError::Identity)?;
+    let channel =
+        uplink::channel(&agent.record, &setup.identity, &agent.own).map_err(StartError::Identity)?;
     let (orders, inbox) = mpsc::channel::<Order>(MAX_ORDERS);
     let intake = Intake::new(Arc::clone(agent), orders);
     let stop = supervisor.stop_token();

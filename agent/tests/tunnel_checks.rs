@@ -37,6 +37,26 @@ async fn check(world: &World, (kind, text): (CheckKind, &str), (asked, real): (u
     known[&kind].run(job).await.expect("it ran")
 }
 
+#[tokio::test]
+async fn the_address_at_which_the_coordinator_was_reached_is_never_contacted() {
+    let world = world().await;
+    let server = UdpSocket::bind((SITE, 0)).await.expect("bound");
+    let real = server.local_addr().expect("bound").port();
+    let net = world.net_also(Deadlines::default(), &[(PORT, real)]);
+    net.own().coordinator_at(SITE.parse().expect("an address"));
+    let job = Job {
+        target: Target::new("openvpn://far.test").expect("a target"),
+        depth: Depth::Light,
+        resolver: Some(world.resolver()),
+        control: None,
+        diagnosis: Diagnosis::default(),
+    };
+    let outcome = checks::known(&net)[&CheckKind::Openvpn].run(job).await.expect("it ran");
+    let denied = outcome.observations.iter().any(|step| step.failure == Some(Failure::AddressDenied));
+    assert!(denied, "{:?}", steps(&outcome));
+    assert!(server.try_recv(&mut [0; 1]).is_err(), "nothing was sent");
+}
+
 async fn world() -> World {
     let world = World::new().await;
     world.name("far.test", SITE);

@@ -70,6 +70,8 @@ pub(crate) enum Command {
     List(ListCommand),
     /// List the enrolled agents (operators)
     Agents(Format),
+    /// Show which ways around censorship pass at which provider, or release results before their seven days
+    Circumvention(CircumventionArguments),
     /// Show a country's providers and services as they are now, and its open incidents
     Status(StatusArguments),
     /// List incidents, newest first
@@ -149,6 +151,18 @@ pub(crate) struct Format {
     /// Print JSON for programs
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CircumventionArguments {
+    /// Country, as two letters
+    #[arg(value_name = "CC")]
+    pub country: String,
+    /// Let everybody know what came so far of this protocol class, such as openvpn_udp
+    #[arg(long, value_name = "CLASS")]
+    pub release: Option<String>,
+    #[command(flatten)]
+    pub format: Format,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -9,7 +9,7 @@ use crate::pipeline::{Confirmations, View};
 use crate::publish::Shelf;
 use crate::store::{Archive, PresenceEvent, Registry};
 use faultline_analysis::judge::Fingerprints;
-use faultline_model::{Baseline, Incident, Presence};
+use faultline_model::{Baseline, Incident, OwnHosts, Presence};
 use faultline_runtime::tls::CertificateAuthority;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
@@ -72,6 +72,11 @@ pub(crate) struct Parts {
 }
 
 impl Coordinator {
+    /// Returns the hosts at which agents reach this coordinator.
+    pub(crate) fn own_hosts(&self) -> OwnHosts {
+        OwnHosts::of(&self.addresses)
+    }
+
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
         Arc::new(Self {
             registry: parts.registry,

@@ -8,6 +8,7 @@
 
 pub mod api;
 mod baseline;
+mod circumvention;
 pub mod config;
 mod coordinator;
 mod counters;
@@ -15,6 +16,7 @@ mod countries;
 mod dashboard;
 mod enrolment;
 pub mod export;
+mod far_ends;
 mod fleet;
 mod ingest;
 mod lists;

@@ -38,7 +38,9 @@ pub(crate) async fn replan(coordinator: &Coordinator) -> Result<(), StoreError> 
     let Some(kept) = coordinator.lists.newest() else { return Ok(()) };
     let agents = coordinator.fleet.plannable(&coordinator.countries, now());
     let version = kept.list.version;
-    let plan = plan(&kept.list, &agents);
+    let mut plan = plan(&kept.list, &agents);
+    // A list may be older than an address of this coordinator.
+    plan.forget(&coordinator.own_hosts());
     if !coordinator.fleet.differs(&plan, version) {
         return Ok(());
     }

@@ -31,6 +31,9 @@ pub enum Denied {
     /// It lies in one of the volunteer's own networks.
     #[error("the address lies in the volunteer's own network")]
     OwnNetwork,
+    /// The coordinator is there, and the check is one of ways around censorship.
+    #[error("the coordinator is at that address")]
+    Coordinator,
     /// The port is not one that is measured.
     #[error("port {0} is never connected to")]
     Port(u16),

@@ -165,6 +165,10 @@ pub struct Session {
 impl Session {
     /// The address at which others see this line is the volunteer's own too, though no interface has it.
     fn permit(&self, peer: SocketAddr, purpose: Purpose) -> Result<SocketAddr, Denied> {
+        // Whoever watches a far end must not see who contacts the coordinator.
+        if matches!(purpose, Purpose::Endpoint(_)) && self.net.own.is_coordinator(peer.ip()) {
+            return Err(Denied::Coordinator);
+        }
         let is_own = purpose != Purpose::SystemResolver && self.scrubber().is_own(peer.ip());
         if is_own { Err(Denied::OwnNetwork) } else { self.policy.permit(peer, purpose) }
     }

@@ -13,8 +13,8 @@ pub use terms::{Terms, TermsError};
 
 use crate::checks::Diagnosis;
 use faultline_model::{
-    Category, CheckKind, CountryCode, Depth, OptIn, ResolverSpec, RiskTier, Target, TargetSpec, Task,
-    TaskList, Timestamp,
+    Category, CheckKind, CountryCode, Depth, OptIn, OwnHosts, ResolverSpec, RiskTier, Target, TargetSpec,
+    Task, TaskList, Timestamp,
 };
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
@@ -81,6 +81,8 @@ pub enum Refusal {
     VpnActive,
     /// The check needs a consent of its own, which the volunteer has not given.
     NotOptedIn,
+    /// The far end of a circumvention check is the coordinator itself.
+    CoordinatorHost,
 }
 
 impl Refusal {
@@ -113,6 +115,7 @@ impl Refusal {
             Self::MeteredLine => "metered_line",
             Self::VpnActive => "vpn_active",
             Self::NotOptedIn => "not_opted_in",
+            Self::CoordinatorHost => "coordinator_host",
         }
     }
 }
@@ -171,6 +174,7 @@ pub struct Policy {
     list: Option<TaskList>,
     ledger: Ledger,
     is_control: bool,
+    own_hosts: OwnHosts,
 }
 
 impl Policy {
@@ -193,6 +197,7 @@ impl Policy {
             list,
             ledger,
             is_control: false,
+            own_hosts: OwnHosts::default(),
         }
     }
 
@@ -200,6 +205,12 @@ impl Policy {
     #[must_use]
     pub fn standing_in(self, country: CountryCode, zone: TimeZone) -> Self {
         Self { country: Some(country), zone, ..self }
+    }
+
+    /// Names the hosts at which the coordinator is reached: no way around censorship may lead there.
+    #[must_use]
+    pub fn reached_at(self, own_hosts: OwnHosts) -> Self {
+        Self { own_hosts, ..self }
     }
 
     /// Puts the volunteer's terms in force, with the allowance that their budget gives.
@@ -342,6 +353,9 @@ impl Policy {
         }
         if !self.kinds.contains(&check) {
             return Err(Refusal::UnknownCheck);
+        }
+        if self.own_hosts.are_met_by(check, target) {
+            return Err(Refusal::CoordinatorHost);
         }
         if self.is_control && list.allows_landmark(check, target) {
             return Ok(list);

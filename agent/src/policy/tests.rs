@@ -323,6 +323,31 @@ fn ways_around_censorship_are_refused_until_the_volunteer_opted_in_to_each() {
 }
 
 #[test]
+fn no_way_around_censorship_leads_to_the_coordinator() {
+    let hosts = OwnHosts::of(&["Coordinator.example.net:7443".into()]);
+    let mut policy = standard().with_opt_ins(BTreeSet::from([OptIn::Openvpn])).reached_at(hosts);
+    policy.kinds.insert(CheckKind::Openvpn);
+    let mut held = list(&["x.com".into()]);
+    for far in ["openvpn://coordinator.example.net", "openvpn://relay.example.net"] {
+        let target = Target::new(far).expect("valid");
+        held.targets.push(TargetSpec { target, checks: vec![CheckKind::Openvpn], ..held.targets[0].clone() });
+    }
+    policy.set_list(held.clone());
+    let [own, other] = [1, 2].map(|at: usize| held.targets[at].target.clone());
+    let asked = |target: &Target| Task {
+        check: CheckKind::Openvpn,
+        target: target.clone(),
+        ..confirmation("x.com", 1)
+    };
+    let refused = policy.admit_routine(CheckKind::Openvpn, &own, Depth::Light, at(0));
+    assert_eq!(refused, Err(Refusal::CoordinatorHost));
+    assert_eq!(policy.admit_confirmation(&asked(&own), at(0)), Err(Refusal::CoordinatorHost));
+    assert!(policy.admit_routine(CheckKind::Openvpn, &other, Depth::Light, at(0)).is_ok());
+    let mut control = policy.for_control(true);
+    assert_eq!(control.admit_confirmation(&asked(&own), at(0)), Err(Refusal::CoordinatorHost));
+}
+
+#[test]
 fn a_selfcheck_asks_a_canary_of_the_list_in_its_turn_and_nobody_else() {
     let mut policy = standard();
     policy.kinds.insert(CheckKind::Selfcheck);

@@ -1,4 +1,4 @@
-//! The line's own addresses, as far as the agent learns them. In memory only.
+//! The line's own addresses, as far as the agent learns them, and where its coordinator is. In memory only.
 
 use super::Scrubber;
 use std::collections::VecDeque;
@@ -18,6 +18,8 @@ struct Inner {
     local: Vec<IpAddr>,
     /// What others said that they see, the newest last.
     learnt: VecDeque<IpAddr>,
+    /// Where the coordinator was reached, the newest last. Nothing of it is scrubbed.
+    coordinator: VecDeque<IpAddr>,
     scrubber: Arc<Scrubber>,
 }
 
@@ -49,6 +51,25 @@ impl Own {
             inner.learnt.pop_front();
         }
         inner.renew();
+    }
+
+    /// Notes an address of the coordinator.
+    pub fn coordinator_at(&self, address: IpAddr) {
+        let address = address.to_canonical();
+        let mut inner = self.inner();
+        if inner.coordinator.contains(&address) {
+            return;
+        }
+        inner.coordinator.push_back(address);
+        if inner.coordinator.len() > MAX_LEARNT {
+            inner.coordinator.pop_front();
+        }
+    }
+
+    /// Says whether the coordinator was reached at an address.
+    #[must_use]
+    pub fn is_coordinator(&self, address: IpAddr) -> bool {
+        self.inner().coordinator.contains(&address.to_canonical())
     }
 
     /// Returns the scrubber for what is known now.

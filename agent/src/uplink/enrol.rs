@@ -6,6 +6,7 @@ use faultline_proto::agent::enrolment_service_client::EnrolmentServiceClient;
 use faultline_runtime::Invite;
 use faultline_runtime::tls::{Identity, IdentityError, PeerError, client_config};
 use rustls_pki_types::CertificateDer;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 use tonic::{Code, Status};
@@ -65,7 +66,7 @@ pub struct Enrolled {
 pub async fn enrol(invite: &Invite, enrolment: Enrolment) -> Result<Enrolled, EnrolError> {
     let (key_pem, certificate_request) = Identity::request().map_err(EnrolError::Key)?;
     let config = client_config(&invite.ca(), None).map_err(EnrolError::Authority)?;
-    let channel = connector(invite.addresses.clone(), config);
+    let channel = connector(invite.addresses.clone(), config, Arc::default());
     let request = wire::EnrolRequest {
         invite_token: invite.token.clone(),
         certificate_request,

@@ -14,6 +14,7 @@ pub use intake::Intake;
 pub use upload::upload;
 pub use watch::watch;
 
+use crate::scrub::Own;
 use crate::state::AgentRecord;
 use faultline_runtime::tls::{Identity, PeerError, client_config, dial};
 use hyper_util::rt::TokioIo;
@@ -36,16 +37,23 @@ const MOST_WAIT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// Says why the TLS identity cannot be used.
-pub fn channel(record: &AgentRecord, identity: &Identity) -> Result<Channel, PeerError> {
+pub fn channel(record: &AgentRecord, identity: &Identity, own: &Arc<Own>) -> Result<Channel, PeerError> {
     let config = client_config(&record.authority(), Some(identity))?;
-    Ok(connector(record.addresses.clone(), config))
+    Ok(connector(record.addresses.clone(), config, Arc::clone(own)))
 }
 
-fn connector(addresses: Vec<String>, config: ClientConfig) -> Channel {
+fn connector(addresses: Vec<String>, config: ClientConfig, own: Arc<Own>) -> Channel {
     let config = Arc::new(config);
     let connect = tower::service_fn(move |_: Uri| {
-        let (addresses, config) = (addresses.clone(), Arc::clone(&config));
-        async move { dial(&addresses, config, DIAL_DEADLINE).await.map(TokioIo::new) }
+        let (addresses, config, own) = (addresses.clone(), Arc::clone(&config), Arc::clone(&own));
+        async move {
+            let stream = dial(&addresses, config, DIAL_DEADLINE).await?;
+            // Where the coordinator really is: no check may take that for a way around censorship.
+            if let Ok(peer) = stream.get_ref().0.peer_addr() {
+                own.coordinator_at(peer.ip());
+            }
+            Ok::<_, std::io::Error>(TokioIo::new(stream))
+        }
     });
     // The name is only what HTTP/2 needs to be asked for; addresses and TLS names come from the invite.
     Endpoint::from_static("http://coordinator.invalid")

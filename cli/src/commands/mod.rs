@@ -2,6 +2,7 @@
 
 mod agents;
 mod baseline;
+mod circumvention;
 mod corroborate;
 mod country;
 mod explain;
@@ -34,6 +35,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Invite(arguments) => invite::run(&home, arguments).await,
         Command::List(command) => list::run(&home, command).await,
         Command::Agents(format) => agents::run(&home, format.json).await,
+        Command::Circumvention(arguments) => circumvention::run(&home, &arguments).await,
         Command::Status(arguments) => status::run(&api, &arguments).await,
         Command::Incidents(arguments) => incidents::run(&api, &arguments).await,
         Command::Watch(arguments) => watch::run(&api, &arguments).await,

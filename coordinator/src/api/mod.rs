@@ -2,6 +2,7 @@
 //! (`web`). Errors become statuses in one place per API, here.
 
 mod agent;
+mod apart;
 mod archive;
 pub mod door;
 mod matrix;

@@ -1,11 +1,12 @@
 //! What operators do: push lists, make invites, look at agents and baselines.
 
 use super::{ApiError, notes, tell};
+use crate::circumvention;
 use crate::coordinator::Coordinator;
 use crate::planner;
-use crate::{baseline, enrolment, ingest};
+use crate::{baseline, enrolment, far_ends, ingest};
 use faultline_analysis::tell::Audience;
-use faultline_model::Timestamp;
+use faultline_model::{CountryCode, Timestamp};
 use faultline_proto::convert::{list_from_wire, list_to_wire};
 use faultline_proto::operator as wire;
 use faultline_runtime::{OperatorRoot, now};
@@ -80,6 +81,39 @@ impl wire::operator_service_server::OperatorService for Operators {
         Ok(Response::new(ingest::import(&self.0, request.into_inner()).await?))
     }
 
+    async fn get_circumvention(
+        &self,
+        request: Request<wire::GetCircumventionRequest>,
+    ) -> Result<Response<wire::GetCircumventionResponse>, Status> {
+        let country = named_country(&request.get_ref().country)?;
+        let rows = circumvention::read(&self.0, country, circumvention::Audience::Operators, now()).await;
+        let rows = rows.map_err(ApiError::Store)?.into_iter().map(|row| wire::CircumventionRow {
+            protocol_class: row.class.to_string(),
+            operator: row.operator,
+            asn: row.asn.get(),
+            passed: row.passed,
+            blocked: row.blocked,
+            unclear: row.unclear,
+            rules: row.rules.into_iter().collect(),
+            first_ms: row.first.unix_ms(),
+            last_ms: row.last.unix_ms(),
+            held_back: row.held_back,
+        });
+        Ok(Response::new(wire::GetCircumventionResponse { rows: rows.collect() }))
+    }
+
+    async fn release_circumvention(
+        &self,
+        request: Request<wire::ReleaseCircumventionRequest>,
+    ) -> Result<Response<wire::ReleaseCircumventionResponse>, Status> {
+        let request = request.into_inner();
+        let country = named_country(&request.country)?;
+        let class = request.protocol_class.parse().map_err(ApiError::Invalid)?;
+        let release = circumvention::release(&self.0, country, class, now()).await;
+        let until_ms = release.map_err(ApiError::Store)?.until.unix_ms();
+        Ok(Response::new(wire::ReleaseCircumventionResponse { until_ms }))
+    }
+
     async fn get_baseline(
         &self,
         _request: Request<wire::GetBaselineRequest>,
@@ -124,6 +158,10 @@ impl wire::operator_service_server::OperatorService for Operators {
     }
 }
 
+fn named_country(text: &str) -> Result<CountryCode, ApiError> {
+    text.parse().map_err(|e| ApiError::Invalid(format!("country: {e}")))
+}
+
 async fn push(
     coordinator: &Coordinator,
     request: wire::PushTaskListRequest,
@@ -137,6 +175,11 @@ async fn push(
     let root = OperatorRoot::from_json(&request.operator_root)
         .map_err(|e| invalid("operator_root", e.to_string()))?;
     let list = coordinator.lists.verify(&signed, &root, now())?;
+    if let Some(own) = far_ends::find_own(&list, &coordinator.own_hosts()).await {
+        return Err(ApiError::Refused(format!(
+            "{own} is this coordinator's own host: every home that contacted it would be known by it. Name another host"
+        )));
+    }
     let costs = planner::costs(coordinator, &list);
     let over: Vec<_> = costs.iter().filter(|cost| !cost.fits).collect();
     if !over.is_empty() && !request.accept_over_budget {

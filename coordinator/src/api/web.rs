@@ -1,7 +1,7 @@
 //! The readers' side: plain HTTP/1 and HTTP/2, read only. The live page, JSON, and the research gRPC on one port.
 
 use super::research::{self, Research, Watch};
-use super::{ApiError, archive, country_matrix, notes, tell};
+use super::{ApiError, apart, archive, country_matrix, notes, tell};
 use crate::coordinator::Coordinator;
 use crate::dashboard;
 use axum::extract::{Path, Query, State};
@@ -103,6 +103,9 @@ fn router(coordinator: Arc<Coordinator>) -> Router {
         .route("/api/v1/matrix", get(matrix))
         .route("/api/v1/incidents", get(incidents))
         .route("/api/v1/incidents/{id}", get(incident))
+        .route("/api/v1/circumvention", get(apart::circumvention))
+        .route("/api/v1/diagnoses", get(apart::diagnoses))
+        .route("/api/v1/paths", get(apart::paths))
         .route("/api/v1/incidents/{id}/explain", get(explain))
         .route("/api/v1/incidents/{id}/compare", get(compare))
         .route("/api/v1/incidents/{id}/as/{form}", get(written))
@@ -117,9 +120,9 @@ fn router(coordinator: Arc<Coordinator>) -> Router {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct CountryQuery {
+pub(super) struct CountryQuery {
     #[serde(default)]
-    country: String,
+    pub(super) country: String,
 }
 
 #[derive(Deserialize)]
@@ -133,9 +136,9 @@ struct PageQuery {
     page_token: String,
 }
 
-type Asked<T> = Result<Query<T>, axum::extract::rejection::QueryRejection>;
+pub(super) type Asked<T> = Result<Query<T>, axum::extract::rejection::QueryRejection>;
 
-fn asked<T>(query: Asked<T>) -> Result<T, ApiError> {
+pub(super) fn asked<T>(query: Asked<T>) -> Result<T, ApiError> {
     query.map(|Query(query)| query).map_err(|e| ApiError::Invalid(e.body_text()))
 }
 

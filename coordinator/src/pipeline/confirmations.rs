@@ -9,7 +9,9 @@ use crate::coordinator::Coordinator;
 use crate::fleet::Candidate;
 use crate::planning::{Group, day_budget};
 use faultline_analysis::detect::{Ask, AskReason, Who};
-use faultline_model::{AgentId, CheckKind, CountryCode, Depth, RiskTier, Target, Task, TaskToken, Timestamp};
+use faultline_model::{
+    AgentId, Asn, CheckKind, CountryCode, Depth, RiskTier, Target, Task, TaskToken, Timestamp,
+};
 use faultline_runtime::random_bytes;
 use rand::seq::SliceRandom;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -66,6 +68,22 @@ impl Confirmations {
         self.asked().outstanding.remove(token);
     }
 
+    /// Notes a diagnosis that was made before this coordinator started.
+    pub(super) fn remember_diagnosis(&self, target: Target, group: Group, at: Timestamp) {
+        self.asked().diagnoses.entry((target, group)).or_default().push(at);
+    }
+
+    /// Returns how many diagnoses of a target a family may make still.
+    fn left(&self, target: &Target, group: Group, now: Timestamp) -> usize {
+        let mut asked = self.asked();
+        asked.diagnoses.retain(|_, moments| {
+            moments.retain(|at| now.since(*at) < DAY);
+            !moments.is_empty()
+        });
+        let given = asked.diagnoses.get(&(target.clone(), group)).map_or(0, Vec::len);
+        DIAGNOSES.saturating_sub(given)
+    }
+
     /// Chooses who diagnoses: never more than a few for each target and family.
     fn choose_for_diagnosis(
         &self,
@@ -74,15 +92,7 @@ impl Confirmations {
         now: Timestamp,
     ) -> Vec<(AgentId, TaskToken)> {
         let key = (pool.ask.target.clone(), group);
-        let given = {
-            let mut asked = self.asked();
-            asked.diagnoses.retain(|_, moments| {
-                moments.retain(|at| now.since(*at) < DAY);
-                !moments.is_empty()
-            });
-            asked.diagnoses.get(&key).map_or(0, Vec::len)
-        };
-        let ask = Ask { count: DIAGNOSES.saturating_sub(given), ..pool.ask.clone() };
+        let ask = Ask { count: self.left(&pool.ask.target, group, now), ..pool.ask.clone() };
         let chosen = if ask.count == 0 { vec![] } else { self.choose(&ask, pool, now) };
         if !chosen.is_empty() {
             self.asked().diagnoses.entry(key).or_default().extend(chosen.iter().map(|_| now));
@@ -233,24 +243,33 @@ pub(super) fn hand_out(coordinator: &Coordinator, country: CountryCode, ask: &As
     tracing::debug!(reason = ?ask.reason, wanted = ask.count, sent, "confirmations handed out");
 }
 
-/// Asks a few agents which thing is blocked, where an open incident is looked after. Not where measuring is dangerous: the
+/// Asks a few agents of a family which thing of an open incident's target is blocked. Not where measuring is dangerous: the
 /// retries are more conspicuous than what they explain. Agents there refuse on their own account too.
-pub(super) fn hand_out_diagnoses(coordinator: &Coordinator, country: CountryCode, ask: &Ask, now: Timestamp) {
-    let (AskReason::FollowUp, Who::Family(asn)) = (ask.reason, &ask.who) else { return };
+pub(super) fn hand_out_diagnoses(
+    coordinator: &Coordinator,
+    country: CountryCode,
+    (target, family): (&Target, Asn),
+    now: Timestamp,
+) {
     let Some(kept) = coordinator.lists.newest() else { return };
     let check = CheckKind::Diagnose;
-    let is_dangerous = coordinator.countries.profile(country).risk_tier == Some(RiskTier::High);
-    if ask.check != CheckKind::Web || is_dangerous || !kept.list.allows(check, &ask.target) {
+    let profile = coordinator.countries.profile(country).risk_tier;
+    let listed = kept.list.risk.get(&country).copied();
+    let is_dangerous = [profile, listed].contains(&Some(RiskTier::High));
+    let group = Group::Family(country, family);
+    let is_wanted = kept.list.allows(check, target) && coordinator.confirmations.left(target, group, now) > 0;
+    if is_dangerous || !is_wanted {
         return;
     }
-    let category = kept.list.find(&ask.target).map(|spec| &spec.category);
+    let (reason, who) = (AskReason::FollowUp, Who::Family(family));
+    let ask = Ask { target: target.clone(), check, who, count: DIAGNOSES, reason, exclude: BTreeSet::new() };
+    let category = kept.list.find(target).map(|spec| &spec.category);
     let wanted = (check, category, kept.list.version);
     let candidates = coordinator.fleet.candidates(&coordinator.countries, wanted, now);
     let per_target = usize::try_from(kept.list.limits.confirmations_per_target).unwrap_or(0);
-    let pool = Pool { ask, country, candidates: &candidates, per_target };
-    let group = Group::Family(country, *asn);
+    let pool = Pool { ask: &ask, country, candidates: &candidates, per_target };
     for (agent, token) in coordinator.confirmations.choose_for_diagnosis(&pool, group, now) {
-        let task = Task { check, target: ask.target.clone(), depth: Depth::Light, token: token.clone() };
+        let task = Task { check, target: target.clone(), depth: Depth::Light, token: token.clone() };
         if coordinator.fleet.send(&agent, task) {
             coordinator.counters.confirmations_sent.add();
         } else {

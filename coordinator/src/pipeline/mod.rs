@@ -12,6 +12,7 @@
 mod confirmations;
 mod controls;
 mod core;
+mod diagnoses;
 mod presence;
 
 pub(crate) use self::core::{record_of, setup_of};
@@ -63,6 +64,8 @@ pub(crate) struct Pipeline {
     last_evaluation: Timestamp,
     /// Changes that the store did not take yet; they are tried again.
     unpublished: Vec<Incident>,
+    /// What is blocked now.
+    open: diagnoses::Open,
 }
 
 impl Pipeline {
@@ -72,8 +75,11 @@ impl Pipeline {
         let incidents = coordinator.registry.incidents(None, None, MAX_INCIDENTS).await?;
         let mut core = Core::default();
         core.set_up(&coordinator);
+        let mut open = diagnoses::Open::default();
+        incidents.iter().for_each(|incident| open.note(incident));
         core.restore(&coordinator, incidents);
         presence::remember(&coordinator, &mut core, now()).await?;
+        diagnoses::remember(&coordinator, now()).await?;
         let last_evaluation = Timestamp::default();
         Ok(Self {
             coordinator,
@@ -83,6 +89,7 @@ impl Pipeline {
             next: None,
             last_evaluation,
             unpublished: Vec::new(),
+            open,
         })
     }
 
@@ -161,8 +168,9 @@ impl Pipeline {
         // The asks first: they are what the time to a verdict depends on.
         for (country, ask) in &evaluated.asks {
             confirmations::hand_out(&self.coordinator, *country, ask, now);
-            confirmations::hand_out_diagnoses(&self.coordinator, *country, ask, now);
         }
+        evaluated.changed.iter().for_each(|incident| self.open.note(incident));
+        self.open.ask(&self.coordinator, now);
         self.unpublished.extend(evaluated.changed);
         self.publish().await?;
         let Some(cells) = evaluated.cells else { return Ok(()) };

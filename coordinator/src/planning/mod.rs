@@ -17,7 +17,7 @@ pub use budget::{DayBudget, beat_s, day_budget};
 
 use self::interleave::Item;
 use crate::store::Budget;
-use faultline_model::{AgentId, Asn, Category, CheckKind, CountryCode, Depth, Target, TaskList};
+use faultline_model::{AgentId, Asn, Category, CheckKind, CountryCode, Depth, OwnHosts, Target, TaskList};
 use std::collections::BTreeMap;
 
 /// Whom an agent shares its cells with.
@@ -85,6 +85,15 @@ pub struct Plan {
     pub entries: BTreeMap<AgentId, Vec<Entry>>,
     /// What it costs, by group.
     pub costs: Vec<GroupCost>,
+}
+
+impl Plan {
+    /// Drops what would make the coordinator itself the far end of a circumvention check.
+    pub fn forget(&mut self, own: &OwnHosts) {
+        for entries in self.entries.values_mut() {
+            entries.retain(|entry| !own.are_met_by(entry.check, &entry.target));
+        }
+    }
 }
 
 const DAY_MS: u64 = 86_400_000;

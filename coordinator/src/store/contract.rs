@@ -1,6 +1,12 @@
 //! What every store must do. `store_contract!` makes one test per promise; its argument opens the store that a
 //! directory holds, and may be called again for the same directory.
 
+mod apart;
+
+pub(super) use apart::{
+    a_release_survives_and_never_shrinks, handshakes_and_diagnoses_are_told_apart_from_the_rest,
+};
+
 use super::{
     AgentRecord, AppendOutcome, Archive, Budget, ImportedRecord, InviteRecord, NewMeasurement, PresenceEvent,
     PresenceKind, Redeemed, Registry,
@@ -32,6 +38,8 @@ macro_rules! store_contract {
             incidents_are_paged_newest_first,
             old_rows_go_and_positions_are_not_reused,
             presence_survives,
+            handshakes_and_diagnoses_are_told_apart_from_the_rest,
+            a_release_survives_and_never_shrinks,
             a_note_is_kept_once_and_a_withdrawn_one_stays_readable,
             judgements_are_read_back_by_country_and_arrival,
             one_failing_operation_does_not_spoil_others);

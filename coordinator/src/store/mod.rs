@@ -15,13 +15,14 @@ pub mod sqlite;
 
 pub use rows::{
     AgentRecord, AppendOutcome, ArchivePage, Budget, CellCount, ImportedRecord, InviteRecord, JudgedRow,
-    JudgedSpan, NewMeasurement, PresenceEvent, Redeemed, StoredMeasurement, TokenHash,
+    JudgedSpan, NewMeasurement, Outcomes, PresenceEvent, Redeemed, Release, StoredMeasurement, TokenHash,
 };
 
 pub use faultline_model::PresenceKind;
 
 use faultline_model::{
-    AgentId, CountryCode, Incident, IncidentId, Judgement, Note, NoteId, Record, SignedList, Timestamp,
+    AgentId, CheckKind, CountryCode, Incident, IncidentId, Judgement, Note, NoteId, Record, SignedList,
+    Timestamp,
 };
 use faultline_runtime::OperatorRoot;
 use futures_util::future::BoxFuture;
@@ -103,6 +104,10 @@ pub trait Registry: Send + Sync {
     ) -> Answer<'_, Vec<Incident>>;
     /// Returns one incident.
     fn incident(&self, id: IncidentId) -> Answer<'_, Option<Incident>>;
+    /// Keeps an operator's release of held-back results; it never takes back what an earlier one gave.
+    fn keep_release(&self, release: Release) -> Answer<'_, ()>;
+    /// Returns all releases, one for each class and country.
+    fn releases(&self) -> Answer<'_, Vec<Release>>;
     /// Keeps a note once per id, and returns it as it was kept first.
     fn keep_note(&self, note: Note) -> Answer<'_, Note>;
     /// Returns a country's notes, the oldest first, withdrawn ones too.
@@ -139,6 +144,16 @@ pub trait Archive: Send + Sync {
     fn first_received(&self) -> Answer<'_, Option<Timestamp>>;
     /// Counts judged measurements per cell and hour since a moment.
     fn cell_counts(&self, since: Timestamp) -> Answer<'_, Vec<CellCount>>;
+    /// Counts a country's judged results of circumvention checks since a moment, without the controls'.
+    fn handshakes(&self, country: CountryCode, since: Timestamp) -> Answer<'_, Vec<Outcomes>>;
+    /// Returns a country's judged results of a check that runs seldom, without the controls', the newest first.
+    fn judged(
+        &self,
+        check: CheckKind,
+        country: CountryCode,
+        since: Timestamp,
+        limit: usize,
+    ) -> Answer<'_, Vec<StoredMeasurement>>;
     /// Deletes at most `limit` measurements and presence events received before a moment; returns how many.
     fn prune(&self, before: Timestamp, limit: usize) -> Answer<'_, usize>;
 }

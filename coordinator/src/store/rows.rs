@@ -2,7 +2,7 @@
 
 use faultline_model::{
     AgentId, Asn, CheckKind, Class, CountryCode, Judgement, LayerStatus, Measurement, MeasurementId,
-    PresenceKind, Record, Target, Timestamp, Why,
+    PresenceKind, ProtocolClass, Record, Target, Timestamp, Why,
 };
 
 /// SHA-256 of a one-time token: the token itself is never kept.
@@ -176,6 +176,40 @@ pub struct CellCount {
     pub measurements: u32,
     /// Anomalies among them.
     pub anomalies: u32,
+}
+
+/// Judged results of one circumvention check in one network and hour, all with the same outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcomes {
+    /// The check.
+    pub check: CheckKind,
+    /// The far end.
+    pub target: Target,
+    /// The network; absent where nobody knows it.
+    pub asn: Option<Asn>,
+    /// The beginning of the hour in which they came.
+    pub hour: Timestamp,
+    /// What was judged.
+    pub status: LayerStatus,
+    /// The rule.
+    pub rule: String,
+    /// How many they are.
+    pub count: u32,
+    /// When the last of them came.
+    pub last_at: Timestamp,
+}
+
+/// An operator's word that results of a class in a country may be public before their time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// The class.
+    pub class: ProtocolClass,
+    /// The country.
+    pub country: CountryCode,
+    /// What came before this moment is public.
+    pub until: Timestamp,
+    /// When it was said.
+    pub released_at: Timestamp,
 }
 
 /// Which judged measurements are asked for.

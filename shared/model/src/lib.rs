@@ -15,6 +15,7 @@ mod measurement;
 mod network;
 mod note;
 mod opt_in;
+mod own_hosts;
 mod page;
 mod path;
 mod presence;
@@ -43,6 +44,7 @@ pub use network::{
 };
 pub use note::{CalendarEvent, Cause, CauseSource, Claim, Note, NoteBody, NoteError};
 pub use opt_in::OptIn;
+pub use own_hosts::OwnHosts;
 pub use page::{DnsAnswer, Header, HttpFact, LaterReply, TlsFact, Variant};
 pub use path::{PathAnswer, PathFact, PathHop, PathProbe, PathResponder};
 pub use presence::{Presence, PresenceKind};

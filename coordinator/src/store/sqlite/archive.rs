@@ -2,11 +2,12 @@
 
 use super::super::{
     Answer, AppendOutcome, Archive, ArchivePage, CellCount, ImportedRecord, JudgedRow, JudgedSpan,
-    NewMeasurement, PresenceEvent, PresenceKind, StoredMeasurement,
+    NewMeasurement, Outcomes, PresenceEvent, PresenceKind, StoredMeasurement,
 };
 use super::SqliteStore;
+use super::handshakes;
 use super::registry::{asn_from, country_from, damaged, number};
-use faultline_model::{AgentId, Asn, Judgement, LayerStatus, Record, Timestamp, Why};
+use faultline_model::{AgentId, Asn, CheckKind, CountryCode, Judgement, LayerStatus, Record, Timestamp, Why};
 use faultline_proto::agent as wire;
 use faultline_proto::convert::{measurement_from_wire, measurement_to_wire};
 use prost::Message;
@@ -182,6 +183,25 @@ impl Archive for SqliteStore {
         }))
     }
 
+    fn handshakes(&self, country: CountryCode, since: Timestamp) -> Answer<'_, Vec<Outcomes>> {
+        Box::pin(
+            Arc::clone(&self.readers)
+                .read("count handshakes", move |db| handshakes::outcomes(db, country, since).map(Ok)),
+        )
+    }
+
+    fn judged(
+        &self,
+        check: CheckKind,
+        country: CountryCode,
+        since: Timestamp,
+        limit: usize,
+    ) -> Answer<'_, Vec<StoredMeasurement>> {
+        Box::pin(Arc::clone(&self.readers).read("read judged measurements", move |db| {
+            handshakes::judged(db, (check, country), since, limit).map(Ok)
+        }))
+    }
+
     fn prune(&self, before: Timestamp, limit: usize) -> Answer<'_, usize> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         Box::pin(self.writer.write("prune", move |db| {
@@ -272,7 +292,7 @@ fn append_imported(db: &Connection, rows: &[ImportedRecord]) -> rusqlite::Result
     Ok(outcomes)
 }
 
-fn measurement_from_row(row: &Row<'_>) -> rusqlite::Result<StoredMeasurement> {
+pub(super) fn measurement_from_row(row: &Row<'_>) -> rusqlite::Result<StoredMeasurement> {
     let message = wire::Measurement::decode(row.get_ref(8)?.as_blob()?).map_err(|e| damaged(8, &e))?;
     let class: Option<String> = row.get(9)?;
     let judgement = match class {

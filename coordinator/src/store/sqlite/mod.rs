@@ -6,6 +6,7 @@
 //! pool of read-only connections on blocking threads and never wait for the writer.
 
 mod archive;
+mod handshakes;
 mod judged;
 mod notes;
 mod readers;

@@ -1,7 +1,10 @@
 //! Invites, agents, lists, incidents.
 
-use super::super::{AgentRecord, Answer, Budget, InviteRecord, Redeemed, Registry, StoreError, TokenHash};
+use super::super::{
+    AgentRecord, Answer, Budget, InviteRecord, Redeemed, Registry, Release, StoreError, TokenHash,
+};
 use super::SqliteStore;
+use super::handshakes;
 use faultline_model::{
     Asn, CheckKind, CountryCode, Incident, IncidentId, Note, NoteId, Signature, SignedList, Timestamp,
 };
@@ -140,6 +143,14 @@ impl Registry for SqliteStore {
             let mut query = db.prepare_cached("SELECT body FROM incident WHERE id = ?1")?;
             query.query_row([id.as_str()], incident_from_row).optional().map(Ok)
         }))
+    }
+
+    fn keep_release(&self, release: Release) -> Answer<'_, ()> {
+        Box::pin(self.writer.write("keep a release", move |db| handshakes::keep_release(db, &release)))
+    }
+
+    fn releases(&self) -> Answer<'_, Vec<Release>> {
+        Box::pin(Arc::clone(&self.readers).read("read releases", |db| handshakes::releases(db).map(Ok)))
     }
 
     fn keep_note(&self, note: Note) -> Answer<'_, Note> {

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use std::path::Path;
 
 /// Migration `n` (from 1) brings a file from schema `n - 1` to `n`.
-const MIGRATIONS: &[&str] = &[FIRST, IMPORTED, JUDGED_HOPS, NOTES];
+const MIGRATIONS: &[&str] = &[FIRST, IMPORTED, JUDGED_HOPS, NOTES, RELEASES];
 
 const FIRST: &str = "
 CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -114,6 +114,19 @@ CREATE INDEX imported_by_arrival ON imported (imported_at);
 const JUDGED_HOPS: &str = "
 ALTER TABLE measurement ADD COLUMN hop INTEGER;
 ALTER TABLE measurement ADD COLUMN evidence TEXT; -- positions in the measurement, a JSON array
+";
+
+/// What operators released before its time, and a short way to results that are read by themselves, which are few.
+const RELEASES: &str = "
+CREATE TABLE release (
+  class TEXT NOT NULL,
+  country TEXT NOT NULL,
+  until INTEGER NOT NULL,          -- what came before is public
+  released_at INTEGER NOT NULL,
+  PRIMARY KEY (class, country)
+) WITHOUT ROWID;
+CREATE INDEX measurement_apart ON measurement (country, received_at)
+  WHERE \"check\" IN ('openvpn', 'wireguard', 'tor', 'proxy', 'vpn_api', 'diagnose', 'path');
 ";
 
 /// What operators noted: announced events, claims, sources for causes. Nothing is deleted.

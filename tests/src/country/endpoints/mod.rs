@@ -10,7 +10,7 @@ mod servers;
 mod table;
 
 pub use servers::{Far, ServerError};
-pub use table::{Cell, Row, Table};
+pub use table::{Cell, Row, Table, is_ordered};
 
 use super::inside::{Country, InsideError};
 use super::roles::{Role, Running};
@@ -91,6 +91,30 @@ pub async fn measure(
     Ok(Table { scenario: scenario.name.clone(), providers, controls: scenario.controls.len(), rows })
 }
 
+/// All far ends of a scenario; they serve until this is dropped.
+pub struct Ways {
+    /// Each endpoint with its server.
+    pub all: Vec<(Endpoint, Far)>,
+    _proxies: Option<Running>,
+}
+
+impl Ways {
+    /// Starts them all.
+    ///
+    /// # Errors
+    /// Says which does not serve.
+    pub async fn start(country: &Country) -> Result<Self, EndpointsError> {
+        let _proxies = start_proxies(country).await?;
+        let mut all = Vec::new();
+        for endpoint in &country.scenario.endpoints {
+            let started = servers::start(country, endpoint).await;
+            let far = started.map_err(|error| EndpointsError::Server(endpoint.host.clone(), error))?;
+            all.push((endpoint.clone(), far));
+        }
+        Ok(Self { all, _proxies })
+    }
+}
+
 async fn start_proxies(country: &Country) -> Result<Option<Running>, EndpointsError> {
     let config = proxies::Config::of(&country.scenario, country.authority());
     if config.is_empty() {
@@ -148,7 +172,7 @@ async fn row(country: &Country, agent: &Path, endpoint: &Endpoint) -> Result<Row
     for (at, measurement) in &measured {
         let provider: &Provider = &scenario.providers[*at];
         let judgement = judge(measurement, &controls);
-        let ordered = table::is_ordered(scenario, provider, endpoint);
+        let ordered = is_ordered(scenario, provider, endpoint);
         row.cells.push(Cell::of(provider.asn, measurement, &judgement, ordered));
     }
     Ok(row)

@@ -169,7 +169,8 @@ const fn word(cell: &Cell) -> &'static str {
 }
 
 /// Says whether some rule of the whole run blocks an endpoint at a provider.
-pub(super) fn is_ordered(scenario: &Scenario, provider: &Provider, endpoint: &Endpoint) -> bool {
+#[must_use]
+pub fn is_ordered(scenario: &Scenario, provider: &Provider, endpoint: &Endpoint) -> bool {
     scenario.rules.iter().any(|rule| {
         let is_meant = match &rule.whom {
             Whom::Named { hosts, addresses } => {

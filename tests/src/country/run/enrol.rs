@@ -54,6 +54,9 @@ impl Run {
             pause = (pause * 2).min(LONGEST_PAUSE);
             open = left;
         }
+        for seat in seats.iter().filter(|seat| !seat.control) {
+            self.opt_in(seat).await?;
+        }
         for seat in seats.iter().filter(|seat| self.options.hours_spent > 0 && !seat.control) {
             self.spend(seat)?;
         }
@@ -61,6 +64,20 @@ impl Run {
         for service in &mut self.agents {
             service.start(false).await?;
         }
+        Ok(())
+    }
+
+    /// Lets a volunteer agree to the checks of the scenario's endpoints; the second of each provider agrees to nothing.
+    async fn opt_in(&self, seat: &Seat) -> Result<()> {
+        let checks = self.opt_ins();
+        if checks.is_empty() || seat.number == 2 {
+            return Ok(());
+        }
+        let mut command = self.place(seat);
+        command.env_remove("FAULTLINE_AGENT_HOME").arg("--home").arg(self.home(&seat.name));
+        command.args(["terms", "set", "allow_checks"]).args(checks.iter().map(|check| check.as_str()));
+        command.arg("--understood");
+        programs::finish("faultline-agent terms set", command).await?;
         Ok(())
     }
 

@@ -3,8 +3,10 @@
 mod enrol;
 mod power;
 mod questions;
+mod ways;
 
 use crate::country::chaos::{self, ChaosReport, Kill, Victim};
+use crate::country::endpoints::Ways;
 use crate::country::inside::Country;
 use crate::country::launch::{Report, RunOptions};
 use crate::country::list;
@@ -50,6 +52,8 @@ pub struct Run {
     /// Who is off because the scenario says so.
     off: BTreeSet<Victim>,
     progress: Progress,
+    /// The far ends of circumvention checks.
+    ways: Option<Ways>,
     incidents: Vec<Value>,
     kills: Vec<Kill>,
 }
@@ -90,6 +94,7 @@ impl Run {
             agents,
             off,
             progress,
+            ways: None,
             incidents,
             kills,
         })
@@ -146,9 +151,15 @@ impl Run {
         let credential = self.work.join("coordinator/operator.json");
         self.operator(&["init", "--from", &credential.to_string_lossy()]).await?;
         let list = self.work.join("list.toml");
-        let text = list::for_run(&self.country.scenario).context("making the run's list")?;
+        let mut text = list::for_run(&self.country.scenario).context("making the run's list")?;
+        text.push_str(&self.start_ways().await?);
         std::fs::write(&list, text).with_context(|| format!("writing {}", list.display()))?;
-        self.operator(&["list", "push", &list.to_string_lossy(), "--accept-over-budget"]).await?;
+        let list = list.to_string_lossy();
+        let mut push = vec!["list", "push", &list, "--accept-over-budget"];
+        if self.ways.is_some() {
+            push.extend(["--allow-category", ways::CATEGORY]);
+        }
+        self.operator(&push).await?;
         Ok(())
     }
 
@@ -311,6 +322,13 @@ impl Run {
                 "first_published_s": first.map(|first| first.seconds_after(start)),
             },
         });
+        if let Some(ways) = self.read_ways().await? {
+            result["circumvention"] = ways;
+        }
+        let diagnoses = self.read_diagnoses().await.unwrap_or_default();
+        if !diagnoses.is_empty() {
+            result["diagnoses"] = diagnoses.into();
+        }
         if self.has_questions() {
             result["explanations"] = self.ask_questions().await?;
         }
