@@ -71,7 +71,11 @@ impl<'a> Path<'a> {
         let mut usable: Vec<IpAddr> = fact.addresses.iter().filter(permitted).copied().collect();
         usable.sort_by_key(IpAddr::is_ipv6);
         if usable.is_empty() && failure.is_none() {
-            failure = Some(Failure::DnsBogon);
+            // Nobody forged an answer that leads to our own coordinator: we do not go there.
+            let is_ours =
+                |address: &IpAddr| self.session.is_coordinators(SocketAddr::new(*address, port), purpose);
+            let is_refused = fact.addresses.iter().any(is_ours);
+            failure = Some(if is_refused { Failure::AddressDenied } else { Failure::DnsBogon });
             fact.is_within_line = self.session.are_within_line(&fact.addresses);
         }
         begun.end(failure, Fact::Dns(fact));

@@ -179,6 +179,12 @@ impl Session {
         self.permit(peer, purpose).is_ok()
     }
 
+    /// Says whether an address is not contacted because the coordinator stands there.
+    #[must_use]
+    pub fn is_coordinators(&self, peer: SocketAddr, purpose: Purpose) -> bool {
+        matches!(self.permit(peer, purpose), Err(Denied::Coordinator))
+    }
+
     /// Says whether this machine has any route to an address; nothing is sent to find out.
     pub async fn has_route(&self, peer: SocketAddr) -> bool {
         self.udp(peer, Purpose::Site).await.is_ok()
