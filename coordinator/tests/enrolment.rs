@@ -41,6 +41,7 @@ async fn used_lapsed_and_unknown_invites_get_the_same_refusal() -> anyhow::Resul
     let dir = tempfile::tempdir()?;
     let server = Server::start(&dir.path().join("data"), &[]).await?;
     let mut operator = server.operator().await?;
+    operator.cohort = "test".into();
     let used = operator.invite(23674, false, 0).await?;
     let channel = server.channel(None, "127.0.0.1:0").await?;
     let (_, first) = enrol_request(&used, false)?;

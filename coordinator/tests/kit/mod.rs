@@ -139,7 +139,7 @@ impl Server {
     pub async fn operator(&self) -> anyhow::Result<Operator> {
         let (_, identity) = self.credential()?;
         let channel = self.channel(Some(&identity), "127.0.0.1:0").await?;
-        Ok(Operator { client: OperatorServiceClient::new(channel) })
+        Ok(Operator { client: OperatorServiceClient::new(channel), cohort: String::new() })
     }
 
     /// Invites and enrols one agent.
@@ -212,6 +212,8 @@ pub fn enrol_request(token: &str, control: bool) -> anyhow::Result<(String, wire
 /// The operators' side.
 pub struct Operator {
     pub client: OperatorServiceClient<Channel>,
+    /// The cohort of whoever is invited; empty: strangers, each of whom has a voice.
+    pub cohort: String,
 }
 
 impl Operator {
@@ -231,7 +233,7 @@ impl Operator {
             country: if control { "DE".into() } else { country.into() },
             asn,
             control,
-            cohort: "test".into(),
+            cohort: self.cohort.clone(),
             valid_for_s,
         };
         let tokens = self.client.create_invites(request).await?.into_inner().tokens;
