@@ -26,7 +26,8 @@ pub enum NoteError {
 /// An event that was announced beforehand: a rally, an exam, an election day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CalendarEvent {
-    /// Where it takes place.
+    /// Where it takes place; beside a note's own country in one JSON object.
+    #[serde(rename = "in")]
     pub country: CountryCode,
     /// What it is.
     pub name: String,

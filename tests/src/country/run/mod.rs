@@ -308,7 +308,10 @@ impl Run {
             self.incidents.iter().filter_map(|i| i["detected_at"].as_str()?.parse::<Timestamp>().ok()).min();
         let rhythm = (self.country.scenario.list.cell_period, self.country.scenario.providers.len());
         let paces = match self.score(&truth) {
-            Some(score) => paces(&store, (&truth, &score), rhythm)?,
+            Some(score) => paces(&store, (&truth, &score), rhythm).unwrap_or_else(|error| {
+                self.progress.warn(&format!("the pace is not told: {error}"));
+                Vec::new()
+            }),
             None => Vec::new(),
         };
         let mut result = json!({
