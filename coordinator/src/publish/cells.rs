@@ -19,6 +19,11 @@ pub(super) const K_AT_RISK: usize = 5;
 /// What may be said about how many there were.
 const LADDER: [usize; 6] = [3, 5, 10, 25, 100, 1000];
 
+/// Returns when a moment's hour begins.
+pub(super) fn hour_of(at: Timestamp) -> Timestamp {
+    Timestamp::from_unix_ms(at.unix_ms().div_euclid(HOUR_MS) * HOUR_MS)
+}
+
 /// One judged measurement of a volunteer.
 #[derive(Clone, Debug)]
 pub(super) struct Vote {
@@ -71,25 +76,23 @@ type Voices<'a> = BTreeMap<&'a AgentId, (usize, usize)>;
 
 /// Makes the public's rows of votes; `providers` read `hidden` where nothing else can be said of them.
 pub(super) fn cells(votes: &[Vote], providers: &BTreeSet<Asn>, k: usize) -> Vec<Cell> {
-    let mut voices: BTreeMap<(i64, Asn, &Target), Voices<'_>> = BTreeMap::new();
+    let mut voices: BTreeMap<(Timestamp, Asn, &Target), Voices<'_>> = BTreeMap::new();
     for vote in votes {
-        let hour = vote.at.unix_ms().div_euclid(HOUR_MS) * HOUR_MS;
-        let voice = voices.entry((hour, vote.asn, &vote.target)).or_default().entry(&vote.agent).or_default();
+        let place = (hour_of(vote.at), vote.asn, &vote.target);
+        let voice = voices.entry(place).or_default().entry(&vote.agent).or_default();
         voice.0 += 1;
         voice.1 += usize::from(vote.has_failed);
     }
-    let hours: BTreeSet<i64> = voices.keys().map(|(hour, _, _)| *hour).collect();
+    let hours: BTreeSet<Timestamp> = voices.keys().map(|(hour, _, _)| *hour).collect();
     let mut cells = Vec::new();
     let mut told = BTreeSet::new();
     for ((hour, asn, target), voices) in voices {
         let Some((outcome, at_least)) = say(&voices, k) else { continue };
         told.insert((hour, asn));
-        let hour = Timestamp::from_unix_ms(hour);
         cells.push(Cell { hour, asn, target: Some(target.clone()), outcome, at_least });
     }
     for (hour, asn) in hours.iter().flat_map(|hour| providers.iter().map(|asn| (*hour, *asn))) {
         if !told.contains(&(hour, asn)) {
-            let hour = Timestamp::from_unix_ms(hour);
             cells.push(Cell { hour, asn, target: None, outcome: Outcome::Hidden, at_least: 0 });
         }
     }
@@ -137,8 +140,7 @@ mod tests {
     fn agents<'a>(votes: &'a [Vote], cell: &Cell) -> BTreeMap<&'a AgentId, (usize, usize)> {
         let mut agents: BTreeMap<&AgentId, (usize, usize)> = BTreeMap::new();
         let is_in = |vote: &&Vote| {
-            let hour = vote.at.unix_ms().div_euclid(HOUR_MS) * HOUR_MS;
-            (hour, vote.asn, Some(&vote.target)) == (cell.hour.unix_ms(), cell.asn, cell.target.as_ref())
+            (hour_of(vote.at), vote.asn, Some(&vote.target)) == (cell.hour, cell.asn, cell.target.as_ref())
         };
         for vote in votes.iter().filter(is_in) {
             let voice = agents.entry(&vote.agent).or_default();
@@ -162,8 +164,7 @@ mod tests {
             }
         }
 
-        /// Whoever knows all others' votes learns nothing from a cell about one more vantage point, unless that is the
-        /// one that makes the cell's number of vantage points reach the next rung.
+        /// What a cell says of their number is a rung, never the number.
         #[test]
         fn differences_of_cells_count_nobody(votes in any_votes(), k in 3_usize..6) {
             for cell in cells(&votes, &BTreeSet::new(), k) {

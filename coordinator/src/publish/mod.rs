@@ -15,9 +15,9 @@ use crate::coordinator::Coordinator;
 use crate::store::{StoreError, StoredMeasurement};
 use anyhow::Context;
 use aws_lc_rs::digest::{Context as Hash, SHA256};
-use cells::{Cell, HOUR_MS, K, K_AT_RISK, Vote};
+use cells::{Cell, HOUR_MS, K, K_AT_RISK, Vote, hour_of};
 use data_encoding::HEXLOWER;
-use faultline_model::{Asn, CheckKind, CountryCode, RiskTier, Timestamp};
+use faultline_model::{Asn, CheckKind, Class, CountryCode, CountryProfile, RiskTier, Timestamp};
 use faultline_runtime::now;
 use manifest::Audience;
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,7 +91,7 @@ async fn seal_next(coordinator: &Coordinator, until: Timestamp) -> anyhow::Resul
     let begin = match manifest.hours.last() {
         Some(hour) => hour.hour + Duration::from_millis(HOUR_MS.unsigned_abs()),
         None => match coordinator.archive.measurements_after(0, 1).await?.measurements.first() {
-            Some(first) => floor(first.row.received_at),
+            Some(first) => hour_of(first.row.received_at),
             None => return Ok(false),
         },
     };
@@ -104,10 +104,6 @@ async fn seal_next(coordinator: &Coordinator, until: Timestamp) -> anyhow::Resul
     *shelf.manifest.write().unwrap_or_else(PoisonError::into_inner) = manifest;
     tracing::info!(hour = %begin, rows, "an hour is sealed");
     Ok(true)
-}
-
-fn floor(at: Timestamp) -> Timestamp {
-    Timestamp::from_unix_ms(at.unix_ms().div_euclid(HOUR_MS) * HOUR_MS)
 }
 
 /// Writes the files of an hour; returns them with the number of measurements.
@@ -129,25 +125,12 @@ async fn write_hour(
             break;
         }
     }
-    let mut knowledge = BTreeMap::new();
-    for country in hour.votes.keys() {
-        let profile = coordinator.countries.profile(*country);
-        let k = if profile.risk_tier == Some(RiskTier::Standard) { K } else { K_AT_RISK };
-        let providers: BTreeSet<Asn> = profile.operators.iter().map(|operator| operator.main_asn()).collect();
-        let families: BTreeMap<Asn, Asn> = profile
-            .operators
-            .iter()
-            .flat_map(|operator| operator.asns.iter().map(|asn| (*asn, operator.main_asn())))
-            .collect();
-        knowledge.insert(*country, (k, providers, families));
-    }
+    let profiles: Vec<CountryProfile> =
+        hour.votes.keys().map(|country| coordinator.countries.profile(*country)).collect();
     let rows = hour.rows.values().sum();
-    let files = tokio::task::spawn_blocking(move || hour.finish(&knowledge)).await.context("writing")??;
+    let files = tokio::task::spawn_blocking(move || hour.finish(&profiles)).await.context("writing")??;
     Ok((files, rows))
 }
-
-/// By country: how many vantage points a public cell needs, the providers, and whose network is whose.
-type Knowledge = BTreeMap<CountryCode, (usize, BTreeSet<Asn>, BTreeMap<Asn, Asn>)>;
 
 /// An hour that is being written.
 struct Hour {
@@ -204,20 +187,24 @@ impl Hour {
         Ok(self)
     }
 
-    fn finish(mut self, knowledge: &Knowledge) -> anyhow::Result<Vec<SealedFile>> {
+    /// Ends the files; the profiles say how many vantage points a public cell needs, and whose network is whose.
+    fn finish(mut self, profiles: &[CountryProfile]) -> anyhow::Result<Vec<SealedFile>> {
         let mut files = Vec::new();
         for (country, table) in std::mem::take(&mut self.full) {
             let rows = self.rows.get(&country).copied().unwrap_or(0);
             let place = self.place("full", country);
             files.push(self.sealed(place, Audience::Full, rows, &table.finish()?)?);
         }
-        for (country, mut votes) in std::mem::take(&mut self.votes) {
-            let Some((k, providers, families)) = knowledge.get(&country) else { continue };
+        for profile in profiles {
+            let mut votes = self.votes.remove(&profile.country).unwrap_or_default();
             for vote in &mut votes {
-                vote.asn = families.get(&vote.asn).copied().unwrap_or(vote.asn);
+                vote.asn = profile.operator(vote.asn).map_or(vote.asn, |operator| operator.main_asn());
             }
-            let cells: Vec<Cell> = cells::cells(&votes, providers, *k);
-            let place = self.place("public", country);
+            let providers: BTreeSet<Asn> =
+                profile.operators.iter().map(|operator| operator.main_asn()).collect();
+            let k = if profile.risk_tier == Some(RiskTier::Standard) { K } else { K_AT_RISK };
+            let cells: Vec<Cell> = cells::cells(&votes, &providers, k);
+            let place = self.place("public", profile.country);
             let mut table = self.create(&place, CELLS)?;
             table.cells(&cells)?;
             files.push(self.sealed(place, Audience::Public, cells.len() as u64, &table.finish()?)?);
@@ -256,7 +243,7 @@ fn vote(stored: &StoredMeasurement) -> Option<Vote> {
         return None;
     }
     let class = judgement.class;
-    if class == faultline_model::Class::LocalNetworkDown {
+    if class == Class::LocalNetworkDown {
         return None;
     }
     let offset = row.clock_offset_ms;

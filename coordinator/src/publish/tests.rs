@@ -37,9 +37,12 @@ fn hour(folder: &Path, agents: u32) -> Vec<SealedFile> {
     without_steps.judgement = None;
     let country = without_steps.row.country;
     let hour = Hour::new(folder, begin()).take(rows).and_then(|hour| hour.take(vec![without_steps]));
-    let providers = BTreeSet::from([Asn::new(23_674).expect("an ASN"), Asn::new(45_595).expect("an ASN")]);
-    let knowledge = BTreeMap::from([(country, (K, providers, BTreeMap::new()))]);
-    hour.expect("written").finish(&knowledge).expect("sealed")
+    let operator = |asn: u32| serde_json::json!({ "name": asn.to_string(), "asns": [asn] });
+    let operators = serde_json::json!([operator(23_674), operator(45_595)]);
+    let operators = serde_json::from_value(operators).expect("operators");
+    let risk_tier = Some(RiskTier::Standard);
+    let profile = CountryProfile { operators, risk_tier, ..CountryProfile::unknown(country) };
+    hour.expect("written").finish(&[profile]).expect("sealed")
 }
 
 #[test]
